@@ -85,7 +85,7 @@ class ModelCard(_Part):
     task: Task
     annotation_kind: Literal["bounding_box", "polygon", "mask", "text_entity", "keypoints", "classification"]
     classes: tuple[str, ...] = Field(min_length=1, max_length=100_000)
-    inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=1)
+    inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=8)
     outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
     max_batch_size: int = Field(ge=1, le=256)
     preprocessing: Preprocessing
