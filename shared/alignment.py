@@ -1,0 +1,226 @@
+"""How a model's words meet the ontology, and what of its detections is shown.
+
+`select` is the one definition of a pre-label: everything stored about what is shown (`row_projections`,
+`ledger_counts`) is its result and can be made again.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.annotations import Annotation, AnnotationValue, CheckedOption, Checklist, FeatureType, Radio
+
+Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Reason = Literal[
+    "unmapped",
+    "condition_not_met",
+    "below_threshold",
+    "too_small",
+    "not_convertible",
+    "over_max_count",
+    "radio_conflict",
+]
+SHOWN = "shown"
+
+# A detection no entry shows is accounted for under the reason that came last: where it got furthest.
+_PROGRESS: dict[Reason, int] = {
+    "unmapped": 0,
+    "condition_not_met": 1,
+    "below_threshold": 2,
+    "too_small": 3,
+    "not_convertible": 4,
+    "over_max_count": 5,
+    "radio_conflict": 6,
+}
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Target(_Value):
+    """A feature schema, and for a radio or checklist the option that the model class means."""
+
+    feature_schema_id: UUID
+    option_id: UUID | None = None
+
+
+class Range(_Value):
+    """Half-open: `minimum <= value < maximum`."""
+
+    minimum: float | None = Field(default=None, allow_inf_nan=False)
+    maximum: float | None = Field(default=None, allow_inf_nan=False)
+
+    def holds(self, value: float | None) -> bool:
+        if value is None:
+            return False
+        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value < self.maximum)
+
+
+class Condition(_Value):
+    """All parts that are given must hold. `area` in square pixels."""
+
+    confidence: Range | None = None
+    area: Range | None = None
+    attribute: dict[str, str | float | bool] = Field(default_factory=dict)
+
+    def holds(self, detection: "Detection") -> bool:
+        return (
+            (self.confidence is None or self.confidence.holds(detection.confidence))
+            and (self.area is None or self.area.holds(detection.area))
+            and all(detection.attributes.get(name) == wanted for name, wanted in self.attribute.items())
+        )
+
+
+class Answer(_Value):
+    """A constant answer to a classification under the tool."""
+
+    feature_schema_id: UUID
+    annotation: Annotation
+
+
+class AlignmentEntry(_Value):
+    """One model class seen as one feature. `target_type` is the feature's type, resolved when the run is frozen."""
+
+    model_class: str = Field(min_length=1, max_length=500)
+    target: Target
+    target_type: FeatureType
+    threshold: Unit
+    when: Condition | None = None
+    min_area: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_count: int | None = Field(default=None, ge=1)
+    answers: tuple[Answer, ...] = ()
+
+
+class Alignment(_Value):
+    version: int = 1
+    entries: tuple[AlignmentEntry, ...]
+
+
+class Detection(_Value):
+    """What the model said of one data row, in its words. `ordinal` counts from 0 within the row."""
+
+    ordinal: int
+    model_class: str
+    confidence: Unit
+    area: float | None = None
+    attributes: dict[str, str | float | bool] = Field(default_factory=dict)
+    annotation: Annotation
+
+
+class PreLabel(_Value):
+    """A detection as the alignment shows it."""
+
+    ordinal: int
+    target: Target
+    model_class: str
+    confidence: Unit
+    threshold: Unit
+    annotation: Annotation
+    answers: tuple[Answer, ...] = ()
+
+
+class Selection(_Value):
+    """`ledger` counts detections, not pre-labels: raw = shown + all dropped, per class."""
+
+    shown: tuple[PreLabel, ...]
+    dropped: Mapping[int, Reason]
+    ledger: Mapping[tuple[str, str], int]
+
+    @property
+    def uncertainty(self) -> float:
+        """1 minus the least confidence shown; 0 when nothing is."""
+        return 1 - min((pre_label.confidence for pre_label in self.shown), default=1.0)
+
+
+def select(detections: Sequence[Detection], alignment: Alignment) -> Selection:
+    """What of one data row's detections is shown, and why the rest is not. Order of `shown`: ordinal, then entry."""
+    candidates: list[tuple[int, PreLabel, AlignmentEntry]] = []
+    reasons: dict[int, Reason] = {}
+    for detection in detections:
+        reasons[detection.ordinal] = "unmapped"
+        for index, entry in enumerate(alignment.entries):
+            if entry.model_class != detection.model_class:
+                continue
+            outcome = _view(detection, entry)
+            if isinstance(outcome, PreLabel):
+                candidates.append((index, outcome, entry))
+            else:
+                _note(reasons, detection.ordinal, outcome)
+    shown = _without_conflicts(_within_counts(candidates, reasons), reasons)
+    visible = {pre_label.ordinal for pre_label in shown}
+    dropped = {ordinal: reason for ordinal, reason in reasons.items() if ordinal not in visible}
+    ledger = Counter((d.model_class, dropped.get(d.ordinal, SHOWN)) for d in detections)
+    return Selection(shown=tuple(shown), dropped=dropped, ledger=dict(ledger))
+
+
+def _view(detection: Detection, entry: AlignmentEntry) -> PreLabel | Reason:
+    if entry.when is not None and not entry.when.holds(detection):
+        return "condition_not_met"
+    if detection.confidence < entry.threshold:
+        return "below_threshold"
+    if entry.min_area is not None and detection.area is not None and detection.area < entry.min_area:
+        return "too_small"
+    annotation = _as_target(detection.annotation, entry)
+    if annotation is None:
+        return "not_convertible"
+    return PreLabel.model_construct(
+        ordinal=detection.ordinal,
+        target=entry.target,
+        model_class=detection.model_class,
+        confidence=detection.confidence,
+        threshold=entry.threshold,
+        annotation=annotation,
+        answers=entry.answers,
+    )
+
+
+def _as_target(annotation: AnnotationValue, entry: AlignmentEntry) -> AnnotationValue | None:
+    option_id = entry.target.option_id
+    if option_id is None:
+        return annotation.convert(entry.target_type)
+    if entry.target_type is FeatureType.RADIO:
+        return Radio(option_id=option_id)
+    return Checklist(options=(CheckedOption(option_id=option_id),))
+
+
+def _within_counts(
+    candidates: list[tuple[int, PreLabel, AlignmentEntry]], reasons: dict[int, Reason]
+) -> list[PreLabel]:
+    kept: list[PreLabel] = []
+    taken: Counter[int] = Counter()
+    places: dict[tuple[int, int], PreLabel] = {}
+    for index, pre_label, entry in sorted(candidates, key=lambda c: (-c[1].confidence, c[1].ordinal, c[0])):
+        if entry.max_count is not None and taken[index] >= entry.max_count:
+            _note(reasons, pre_label.ordinal, "over_max_count")
+            continue
+        taken[index] += 1
+        places[(pre_label.ordinal, index)] = pre_label
+    kept.extend(places[key] for key in sorted(places))
+    return kept
+
+
+def _without_conflicts(pre_labels: list[PreLabel], reasons: dict[int, Reason]) -> list[PreLabel]:
+    """A radio has one answer: the surest wins, the first of equals."""
+    best: dict[UUID, PreLabel] = {}
+    for pre_label in pre_labels:
+        if isinstance(pre_label.annotation, Radio):
+            rival = best.get(pre_label.target.feature_schema_id)
+            if rival is None or pre_label.confidence > rival.confidence:
+                best[pre_label.target.feature_schema_id] = pre_label
+    kept = []
+    for pre_label in pre_labels:
+        rival = best.get(pre_label.target.feature_schema_id)
+        if rival is None or rival is pre_label:
+            kept.append(pre_label)
+        else:
+            _note(reasons, pre_label.ordinal, "radio_conflict")
+    return kept
+
+
+def _note(reasons: dict[int, Reason], ordinal: int, reason: Reason) -> None:
+    if _PROGRESS[reason] > _PROGRESS[reasons[ordinal]]:
+        reasons[ordinal] = reason

@@ -1,0 +1,66 @@
+"""Every annotation kind. To add one: write its file, add it to `Annotation`."""
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from shared.annotations.base import (
+    CLASSIFICATION_TYPES,
+    TOOL_TYPES,
+    AnnotationValue,
+    Canvas,
+    FeatureType,
+)
+from shared.annotations.bounding_box import BoundingBox
+from shared.annotations.checklist import CheckedOption, Checklist
+from shared.annotations.classification import Classification
+from shared.annotations.free_text import FreeText
+from shared.annotations.keypoints import Keypoint, Keypoints
+from shared.annotations.mask import Mask
+from shared.annotations.point import Point
+from shared.annotations.polygon import Polygon, PolygonPart
+from shared.annotations.polyline import Polyline
+from shared.annotations.radio import Radio
+from shared.annotations.text_entity import TextEntity
+
+Annotation = Annotated[
+    BoundingBox
+    | Polygon
+    | Polyline
+    | Point
+    | Keypoints
+    | Mask
+    | TextEntity
+    | Classification
+    | Radio
+    | Checklist
+    | FreeText,
+    Field(discriminator="kind"),
+]
+
+ANNOTATION: TypeAdapter[Annotation] = TypeAdapter(Annotation)
+"""Parses a stored or sent annotation of any kind."""
+
+__all__ = [
+    "ANNOTATION",
+    "CLASSIFICATION_TYPES",
+    "TOOL_TYPES",
+    "Annotation",
+    "AnnotationValue",
+    "BoundingBox",
+    "Canvas",
+    "CheckedOption",
+    "Checklist",
+    "Classification",
+    "FeatureType",
+    "FreeText",
+    "Keypoint",
+    "Keypoints",
+    "Mask",
+    "Point",
+    "Polygon",
+    "PolygonPart",
+    "Polyline",
+    "Radio",
+    "TextEntity",
+]

@@ -1,0 +1,69 @@
+"""What every annotation kind offers. Coordinates are float pixels of the EXIF-oriented image, (0, 0) the outer
+corner of its top left pixel, x right, y down. Text offsets are Unicode code points, half-open."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FeatureType(StrEnum):
+    """Types of tools and classifications an ontology may hold."""
+
+    BOUNDING_BOX = "bounding_box"
+    POLYGON = "polygon"
+    POLYLINE = "polyline"
+    POINT = "point"
+    MASK = "mask"
+    TEXT_ENTITY = "text_entity"
+    RADIO = "radio"
+    CHECKLIST = "checklist"
+    FREE_TEXT = "free_text"
+
+
+TOOL_TYPES = frozenset(
+    {
+        FeatureType.BOUNDING_BOX,
+        FeatureType.POLYGON,
+        FeatureType.POLYLINE,
+        FeatureType.POINT,
+        FeatureType.MASK,
+        FeatureType.TEXT_ENTITY,
+    }
+)
+CLASSIFICATION_TYPES = frozenset(FeatureType) - TOOL_TYPES
+
+Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-1e7, le=1e7)]
+Extent = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e7)]
+Position = tuple[Coordinate, Coordinate]
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The room an annotation must fit in: an image in pixels, or a text in code points."""
+
+    width: int = 0
+    height: int = 0
+    length: int = 0
+
+
+class AnnotationValue(BaseModel):
+    """A geometry or an answer. `taken_by` names the feature type it is without conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    taken_by: ClassVar[FeatureType | None]
+
+    def area(self) -> float | None:
+        """In square pixels; None where the kind has none."""
+        return None
+
+    def clip(self, canvas: Canvas) -> Self | None:
+        """What lies within the canvas; None when nothing does."""
+        del canvas
+        return self
+
+    def convert(self, target: FeatureType) -> "AnnotationValue | None":
+        """The same thing for another feature type; None when there is no honest way."""
+        return self if target == self.taken_by else None

@@ -1,0 +1,48 @@
+"""An upright or rotated box."""
+
+import math
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from shared.annotations.base import AnnotationValue, Canvas, Coordinate, Extent, FeatureType
+from shared.annotations.polygon import Polygon, PolygonPart
+
+
+class BoundingBox(AnnotationValue):
+    """`rotation` in degrees, clockwise about the centre."""
+
+    kind: Literal["bounding_box"] = "bounding_box"
+    left: Coordinate
+    top: Coordinate
+    width: Extent
+    height: Extent
+    rotation: float | None = Field(default=None, allow_inf_nan=False, ge=-360, le=360)
+
+    taken_by: ClassVar[FeatureType | None] = FeatureType.BOUNDING_BOX
+
+    def area(self) -> float:
+        return self.width * self.height
+
+    def clip(self, canvas: Canvas) -> Self | None:
+        if self.rotation:  # a cut rotated box is no box any more
+            return self
+        left, top = max(self.left, 0.0), max(self.top, 0.0)
+        right, bottom = min(self.left + self.width, canvas.width), min(self.top + self.height, canvas.height)
+        if right <= left or bottom <= top:
+            return None
+        return self.model_copy(update={"left": left, "top": top, "width": right - left, "height": bottom - top})
+
+    def convert(self, target: FeatureType) -> AnnotationValue | None:
+        if target == FeatureType.POLYGON:
+            return Polygon(parts=(PolygonPart(exterior=self.corners()),))
+        return super().convert(target)
+
+    def corners(self) -> tuple[tuple[float, float], ...]:
+        """The four corners, clockwise on screen from the (unrotated) top left."""
+        middle_x, middle_y = self.left + self.width / 2, self.top + self.height / 2
+        angle = math.radians(self.rotation or 0)
+        cos, sin = math.cos(angle), math.sin(angle)
+        half_width, half_height = self.width / 2, self.height / 2
+        offsets = ((-half_width, -half_height), (half_width, -half_height), (half_width, half_height), (-half_width, half_height))
+        return tuple((middle_x + x * cos - y * sin, middle_y + x * sin + y * cos) for x, y in offsets)

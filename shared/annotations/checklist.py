@@ -1,0 +1,21 @@
+"""Any number of options."""
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.annotations.base import AnnotationValue, FeatureType
+
+
+class CheckedOption(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    option_id: UUID
+
+
+class Checklist(AnnotationValue):
+    kind: Literal["checklist"] = "checklist"
+    options: tuple[CheckedOption, ...] = Field(min_length=1, max_length=10_000)
+
+    taken_by: ClassVar[FeatureType | None] = FeatureType.CHECKLIST

@@ -1,0 +1,11 @@
+"""The whole data row is of a class, in the model's words. The alignment turns it into an answer."""
+
+from typing import ClassVar, Literal
+
+from shared.annotations.base import AnnotationValue, FeatureType
+
+
+class Classification(AnnotationValue):
+    kind: Literal["classification"] = "classification"
+
+    taken_by: ClassVar[FeatureType | None] = None

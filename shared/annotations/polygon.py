@@ -1,0 +1,65 @@
+"""One or more rings with holes; the parts of one mask stay one polygon."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from shapely import MultiPolygon, box, make_valid
+from shapely import Polygon as ShapelyPolygon
+from shapely.geometry import GeometryCollection
+from shapely.geometry.base import BaseGeometry
+from shapely.geometry.polygon import orient
+
+from shared.annotations.base import AnnotationValue, Canvas, FeatureType, Position
+
+Ring = Annotated[tuple[Position, ...], Field(min_length=3, max_length=100_000)]
+
+
+class PolygonPart(BaseModel):
+    """Rings are not closed; the exterior runs clockwise on screen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exterior: Ring
+    holes: tuple[Ring, ...] = ()
+
+
+class Polygon(AnnotationValue):
+    kind: Literal["polygon"] = "polygon"
+    parts: tuple[PolygonPart, ...] = Field(min_length=1, max_length=10_000)
+
+    taken_by: ClassVar[FeatureType | None] = FeatureType.POLYGON
+
+    def area(self) -> float:
+        return float(self.geometry().area)
+
+    def clip(self, canvas: Canvas) -> Self | None:
+        inside = self.geometry().intersection(box(0, 0, canvas.width, canvas.height))
+        parts = _parts(inside)
+        return self.model_copy(update={"parts": parts}) if parts else None
+
+    def convert(self, target: FeatureType) -> AnnotationValue | None:
+        if target == FeatureType.BOUNDING_BOX:
+            from shared.annotations.bounding_box import BoundingBox  # noqa: PLC0415 - each kind converts to the other
+
+            left, top, right, bottom = self.geometry().bounds
+            if right <= left or bottom <= top:
+                return None
+            return BoundingBox(left=left, top=top, width=right - left, height=bottom - top)
+        return super().convert(target)
+
+    def geometry(self) -> BaseGeometry:
+        """Valid shapely geometry; self-intersections are common in hand-drawn rings."""
+        return make_valid(MultiPolygon([ShapelyPolygon(part.exterior, part.holes) for part in self.parts]))
+
+
+def _parts(geometry: BaseGeometry) -> tuple[PolygonPart, ...]:
+    if isinstance(geometry, ShapelyPolygon):
+        # y points down, so clockwise on screen is counter-clockwise in shapely's axes: positive sign.
+        turned = orient(geometry, sign=1.0)
+        if turned.is_empty:
+            return ()
+        holes = tuple(tuple(ring.coords)[:-1] for ring in turned.interiors)
+        return (PolygonPart(exterior=tuple(turned.exterior.coords)[:-1], holes=holes),)
+    if isinstance(geometry, MultiPolygon | GeometryCollection):
+        return tuple(part for member in geometry.geoms for part in _parts(member))
+    return ()

@@ -1,0 +1,13 @@
+"""One option out of several."""
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from shared.annotations.base import AnnotationValue, FeatureType
+
+
+class Radio(AnnotationValue):
+    kind: Literal["radio"] = "radio"
+    option_id: UUID
+
+    taken_by: ClassVar[FeatureType | None] = FeatureType.RADIO

@@ -1,0 +1,36 @@
+"""Connections to PostgreSQL."""
+
+from typing import TypeAlias
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from shared.settings import SharedSettings
+
+Sessions: TypeAlias = async_sessionmaker[AsyncSession]
+
+
+def create_engine(settings: SharedSettings, application_name: str) -> AsyncEngine:
+    """A pool of `database_pool_size` connections; every statement and idle transaction has a time limit."""
+    timeout = str(int(settings.statement_timeout_seconds * 1000))
+    return create_async_engine(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={
+            "timeout": 5,
+            "command_timeout": settings.statement_timeout_seconds + 5,
+            "server_settings": {
+                "application_name": application_name,
+                "statement_timeout": timeout,
+                "idle_in_transaction_session_timeout": timeout,
+                "jit": "off",
+            },
+        },
+    )
+
+
+def create_sessions(engine: AsyncEngine) -> Sessions:
+    return async_sessionmaker(engine, expire_on_commit=False)

@@ -1,0 +1,115 @@
+"""The event log: gapless, ordered offsets per stream.
+
+A PostgreSQL sequence is no cursor, since a later number can commit first and the earlier one is then skipped.
+Offsets come from a counter on the stream's row instead; its lock lasts until commit, so it is taken last.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.contracts.events import Envelope, Event, ProjectEvent, Subject
+from shared.database.tables import EventRow, StreamRow
+from shared.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a stream begins and ends. Empty when `first_offset` is `last_offset + 1`."""
+
+    epoch: UUID
+    first_offset: int
+    last_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    offset: int
+    type: str
+    subject_kind: str
+    subject_id: UUID
+    payload: str
+
+
+def create_stream(session: AsyncSession, stream_id: UUID, workspace_id: UUID, kind: str) -> None:
+    """`stream_id` is the id of the project or workspace itself."""
+    session.add(StreamRow(id=stream_id, workspace_id=workspace_id, kind=kind))
+
+
+def envelope(event: Event, actor: str) -> Envelope:
+    return Envelope(
+        id=new_id(),
+        type=event.type,
+        version=event.version,
+        subject=Subject(kind=event.subject_kind, id=event.subject_id()),
+        actor=actor,
+        occurred_at=datetime.now(UTC),
+        data=event.model_dump(mode="json"),
+    )
+
+
+async def append_events(session: AsyncSession, events: Sequence[Event], actor: str) -> list[UUID]:
+    """Write them at the end of their streams and say which streams grew. Call it last in the transaction."""
+    by_stream: defaultdict[tuple[bool, UUID], list[tuple[Event, Envelope]]] = defaultdict(list)
+    for event in events:
+        sealed = (event, envelope(event, actor))
+        if isinstance(event, ProjectEvent):
+            by_stream[(False, event.project_id)].append(sealed)
+        if event.notifies or not isinstance(event, ProjectEvent):
+            by_stream[(True, event.workspace_id)].append(sealed)
+    for key in sorted(by_stream):  # projects before workspaces: the lock order everywhere
+        await _append(session, key[1], by_stream[key])
+    return [stream_id for _, stream_id in by_stream]
+
+
+async def read_head(session: AsyncSession, stream_id: UUID) -> Head | None:
+    found = (
+        await session.execute(
+            select(StreamRow.epoch, StreamRow.first_offset, StreamRow.last_offset).where(StreamRow.id == stream_id)
+        )
+    ).one_or_none()
+    return Head(*found) if found else None
+
+
+async def read_events(session: AsyncSession, stream_id: UUID, after: int, limit: int) -> list[LoggedEvent]:
+    """Events with an offset above `after`, in order."""
+    found = await session.execute(
+        select(EventRow.offset, EventRow.type, EventRow.subject_kind, EventRow.subject_id, EventRow.payload)
+        .where(EventRow.stream_id == stream_id, EventRow.offset > after)
+        .order_by(EventRow.offset)
+        .limit(limit)
+    )
+    return [LoggedEvent(*row) for row in found]
+
+
+async def _append(session: AsyncSession, stream_id: UUID, events: Sequence[tuple[Event, Envelope]]) -> None:
+    last = await session.scalar(
+        update(StreamRow)
+        .where(StreamRow.id == stream_id)
+        .values(last_offset=StreamRow.last_offset + len(events))
+        .returning(StreamRow.last_offset)
+    )
+    if last is None:
+        raise LookupError(f"stream {stream_id} does not exist")
+    await session.execute(
+        insert(EventRow),
+        [
+            {
+                "stream_id": stream_id,
+                "offset": offset,
+                "workspace_id": event.workspace_id,
+                "event_id": sealed.id,
+                "type": sealed.type,
+                "subject_kind": sealed.subject.kind,
+                "subject_id": sealed.subject.id,
+                "payload": sealed.model_dump_json(),
+                "occurred_at": sealed.occurred_at,
+            }
+            for offset, (event, sealed) in enumerate(events, last - len(events) + 1)
+        ],
+    )

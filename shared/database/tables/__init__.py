@@ -1,0 +1,70 @@
+"""Every table, one file an aggregate. Import from here, so that the metadata is whole."""
+
+from shared.database.tables.access import (
+    ApiKeyRow,
+    AuditRow,
+    IdempotencyKeyRow,
+    MemberRow,
+    WebsocketTicketRow,
+    WorkspaceRow,
+)
+from shared.database.tables.base import Base
+from shared.database.tables.catalog import CatalogModelRow
+from shared.database.tables.data_rows import BatchDataRowRow, BatchRow, DataRowContentRow, DataRowRow
+from shared.database.tables.events import (
+    EventRow,
+    NotificationReadRow,
+    OperationRow,
+    StreamRow,
+    WebhookDeliveryRow,
+    WebhookRow,
+)
+from shared.database.tables.projects import FeatureSchemaRow, OntologyRow, ProjectRow
+from shared.database.tables.review import DataRowReviewRow, DecisionRow, LabelRow
+from shared.database.tables.runs import (
+    AlignmentEntryRow,
+    AlignmentRow,
+    DetectionRow,
+    InferenceCacheRow,
+    LedgerCountRow,
+    ModelRunRow,
+    RowOutcomeRow,
+    RowProjectionRow,
+    SegmentRow,
+)
+
+__all__ = [
+    "AlignmentEntryRow",
+    "AlignmentRow",
+    "ApiKeyRow",
+    "AuditRow",
+    "Base",
+    "BatchDataRowRow",
+    "BatchRow",
+    "CatalogModelRow",
+    "DataRowContentRow",
+    "DataRowReviewRow",
+    "DataRowRow",
+    "DecisionRow",
+    "DetectionRow",
+    "EventRow",
+    "FeatureSchemaRow",
+    "IdempotencyKeyRow",
+    "InferenceCacheRow",
+    "LabelRow",
+    "LedgerCountRow",
+    "MemberRow",
+    "ModelRunRow",
+    "NotificationReadRow",
+    "OntologyRow",
+    "OperationRow",
+    "ProjectRow",
+    "RowOutcomeRow",
+    "RowProjectionRow",
+    "SegmentRow",
+    "StreamRow",
+    "WebhookDeliveryRow",
+    "WebhookRow",
+    "WebsocketTicketRow",
+    "WorkspaceRow",
+]

@@ -1,0 +1,71 @@
+"""Things to label, their content, and named sets of them."""
+
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.database.tables.base import Base, CreatedAt, Id, Json, Timestamp
+
+
+class DataRowRow(Base):
+    __tablename__ = "data_rows"
+
+    id: Mapped[Id]
+    workspace_id: Mapped[UUID]
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"))
+    global_key: Mapped[str]
+    metadata_: Mapped[Json] = mapped_column("metadata", server_default="{}")
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        UniqueConstraint("project_id", "global_key"),
+        Index("ix_data_rows_project_id_id", "project_id", "id"),
+    )
+
+
+class DataRowContentRow(Base):
+    """Where the content is, and what its first reader found out. Facts are written once.
+
+    Image sizes are those of the EXIF-oriented image in pixels; `length` counts Unicode code points.
+    """
+
+    __tablename__ = "data_row_contents"
+
+    data_row_id: Mapped[UUID] = mapped_column(ForeignKey("data_rows.id", ondelete="CASCADE"), primary_key=True)
+    workspace_id: Mapped[UUID]
+    uri: Mapped[str | None]
+    text: Mapped[str | None]
+    mime_type: Mapped[str | None]
+    sha256: Mapped[bytes | None]
+    byte_size: Mapped[int | None] = mapped_column(BigInteger)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    length: Mapped[int | None]
+    read_at: Mapped[Timestamp | None]
+
+    __table_args__ = (CheckConstraint("(uri IS NULL) <> (text IS NULL)", name="one_source"),)
+
+
+class BatchRow(Base):
+    __tablename__ = "batches"
+
+    id: Mapped[Id]
+    workspace_id: Mapped[UUID]
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str]
+    priority: Mapped[int] = mapped_column(server_default="3")
+    size: Mapped[int]
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (UniqueConstraint("project_id", "name"), Index("ix_batches_project_id_id", "project_id", "id"))
+
+
+class BatchDataRowRow(Base):
+    __tablename__ = "batch_data_rows"
+
+    batch_id: Mapped[UUID] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True)
+    data_row_id: Mapped[UUID] = mapped_column(ForeignKey("data_rows.id", ondelete="CASCADE"), primary_key=True)
+    workspace_id: Mapped[UUID]
+
+    __table_args__ = (Index("ix_batch_data_rows_data_row_id", "data_row_id"),)

@@ -1,0 +1,106 @@
+"""The event log, and what is told to whom."""
+
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.database.tables.base import Base, CreatedAt, Id, Json, Timestamp
+from shared.ids import new_id
+
+
+class StreamRow(Base):
+    """One a project (its id is the project's) and one a workspace (its id is the workspace's).
+
+    `epoch` changes only when history was lost; `first_offset` moves when history is trimmed.
+    """
+
+    __tablename__ = "streams"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID] = mapped_column(index=True)
+    kind: Mapped[str]
+    epoch: Mapped[UUID] = mapped_column(default=new_id)
+    first_offset: Mapped[int] = mapped_column(BigInteger, server_default="1")
+    last_offset: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class EventRow(Base):
+    """`payload` is the event as JSON text, forwarded byte for byte."""
+
+    __tablename__ = "events"
+
+    stream_id: Mapped[UUID] = mapped_column(ForeignKey("streams.id"), primary_key=True)
+    offset: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    workspace_id: Mapped[UUID]
+    event_id: Mapped[UUID]
+    type: Mapped[str]
+    subject_kind: Mapped[str]
+    subject_id: Mapped[UUID]
+    payload: Mapped[str]
+    occurred_at: Mapped[Timestamp]
+
+    __table_args__ = (Index("ix_events_subject", "stream_id", "subject_id", "offset"),)
+
+
+class NotificationReadRow(Base):
+    __tablename__ = "notification_reads"
+
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("members.id"), primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    read_at: Mapped[CreatedAt]
+
+
+class WebhookRow(Base):
+    __tablename__ = "webhooks"
+
+    id: Mapped[Id]
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id"), index=True)
+    url: Mapped[str]
+    event_types: Mapped[list[str]]
+    secret: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="active")
+    created_at: Mapped[CreatedAt]
+
+
+class WebhookDeliveryRow(Base):
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[Id]
+    workspace_id: Mapped[UUID]
+    webhook_id: Mapped[UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    stream_id: Mapped[UUID]
+    offset: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    next_attempt_at: Mapped[Timestamp | None]
+    response_status: Mapped[int | None]
+    detail: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        Index("uq_webhook_deliveries_event", "webhook_id", "stream_id", "offset", unique=True),
+        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+    )
+
+
+class OperationRow(Base):
+    """Long work of the api: import, bulk decisions, model registration."""
+
+    __tablename__ = "operations"
+
+    id: Mapped[Id]
+    workspace_id: Mapped[UUID]
+    project_id: Mapped[UUID | None]
+    kind: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="queued")
+    parameters: Mapped[Json]
+    progress: Mapped[Json] = mapped_column(server_default="{}")
+    result: Mapped[Json | None]
+    problem: Mapped[Json | None]
+    created_by: Mapped[UUID]
+    created_at: Mapped[CreatedAt]
+    finished_at: Mapped[Timestamp | None]
+
+    __table_args__ = (Index("ix_operations_workspace_id_id", "workspace_id", "id"),)

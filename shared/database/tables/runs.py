@@ -1,0 +1,198 @@
+"""Model runs: what was asked, the work as leased segments, and what came out.
+
+`row_outcomes` and `detections` are hash-partitioned by run; `detections` keeps what the model said in
+its own words, and a pre-label is a view of it through the run's alignment.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.database.tables.base import Base, CreatedAt, Id, Json, Timestamp
+
+PARTITIONS = 16
+
+
+class ModelRunRow(Base):
+    """`configuration` is frozen at submit (`shared.run_configuration.RunConfiguration`)."""
+
+    __tablename__ = "model_runs"
+
+    id: Mapped[Id]
+    workspace_id: Mapped[UUID]
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"))
+    catalog_model_id: Mapped[UUID | None] = mapped_column(ForeignKey("catalog_models.id"), index=True)
+    purpose: Mapped[str] = mapped_column(server_default="run")
+    name: Mapped[str] = mapped_column(server_default="")
+    state: Mapped[str] = mapped_column(server_default="queued")
+    state_reason: Mapped[str | None]
+    execution: Mapped[int] = mapped_column(server_default="1")
+    alignment_version: Mapped[int] = mapped_column(server_default="1")
+    configuration: Mapped[Json]
+    source: Mapped[Json | None]
+    priority: Mapped[int] = mapped_column(server_default="3")
+    total: Mapped[int]
+    succeeded: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    skipped: Mapped[int] = mapped_column(server_default="0")
+    detections: Mapped[int] = mapped_column(server_default="0")
+    results_discarded: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_by: Mapped[UUID]
+    created_at: Mapped[CreatedAt]
+    started_at: Mapped[Timestamp | None]
+    finished_at: Mapped[Timestamp | None]
+
+    __table_args__ = (
+        Index("ix_model_runs_project_id_id", "project_id", "id"),
+        Index("ix_model_runs_open", "state", postgresql_where=text("state IN ('queued', 'running', 'stalled')")),
+    )
+
+
+class AlignmentRow(Base):
+    """A version is never updated; a change is a new version."""
+
+    __tablename__ = "alignments"
+
+    model_run_id: Mapped[UUID] = mapped_column(ForeignKey("model_runs.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    created_by: Mapped[UUID]
+    created_at: Mapped[CreatedAt]
+
+
+class AlignmentEntryRow(Base):
+    """`when_` and `answers` as in `shared.alignment.AlignmentEntry`; `target_type` is the feature's, resolved."""
+
+    __tablename__ = "alignment_entries"
+
+    model_run_id: Mapped[UUID] = mapped_column(ForeignKey("model_runs.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    model_class: Mapped[str]
+    feature_schema_id: Mapped[UUID]
+    option_id: Mapped[UUID | None]
+    target_type: Mapped[str]
+    threshold: Mapped[float]
+    when_: Mapped[Json | None] = mapped_column("when")
+    min_area: Mapped[float | None]
+    max_count: Mapped[int | None]
+    answers: Mapped[list[Json]] = mapped_column(server_default="[]")
+
+
+class SegmentRow(Base):
+    """The unit a worker leases. A commit proves its right by `generation`."""
+
+    __tablename__ = "segments"
+
+    id: Mapped[Id]
+    workspace_id: Mapped[UUID]
+    project_id: Mapped[UUID]
+    model_run_id: Mapped[UUID] = mapped_column(ForeignKey("model_runs.id", ondelete="CASCADE"))
+    execution: Mapped[int]
+    ordinal: Mapped[int]
+    priority: Mapped[int] = mapped_column(server_default="3")
+    purpose: Mapped[str] = mapped_column(server_default="run")
+    data_row_ids: Mapped[list[UUID]]
+    state: Mapped[str] = mapped_column(server_default="open")
+    holder: Mapped[str | None]
+    generation: Mapped[int] = mapped_column(server_default="0")
+    heartbeat_at: Mapped[Timestamp | None]
+    takeovers: Mapped[int] = mapped_column(server_default="0")
+    suspect_data_row_id: Mapped[UUID | None]
+    suspect_leases: Mapped[int] = mapped_column(server_default="0")
+    succeeded: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    skipped: Mapped[int] = mapped_column(server_default="0")
+    detections: Mapped[int] = mapped_column(server_default="0")
+    started_at: Mapped[Timestamp | None]
+    finished_at: Mapped[Timestamp | None]
+
+    __table_args__ = (
+        UniqueConstraint("model_run_id", "execution", "ordinal"),
+        Index("ix_segments_open", "purpose", "model_run_id", postgresql_where=text("state IN ('open', 'leased')")),
+    )
+
+
+class RowOutcomeRow(Base):
+    """Exactly one a (run, data row). `state` is succeeded, failed or skipped."""
+
+    __tablename__ = "row_outcomes"
+
+    model_run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    data_row_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    segment_id: Mapped[UUID | None]
+    execution: Mapped[int]
+    state: Mapped[str]
+    stage: Mapped[str | None]
+    code: Mapped[str | None]
+    detail: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(server_default="1")
+    detections: Mapped[int] = mapped_column(server_default="0")
+    timings: Mapped[Json | None]
+    fingerprint: Mapped[bytes | None]
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        Index("ix_row_outcomes_state", "model_run_id", "state", "data_row_id"),
+        {"postgresql_partition_by": "HASH (model_run_id)"},
+    )
+
+
+class DetectionRow(Base):
+    """What the model said. `annotation` is a `shared.annotations.Annotation`; `area` in pixels, null where there is none."""
+
+    __tablename__ = "detections"
+
+    model_run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    data_row_id: Mapped[UUID] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    model_class: Mapped[str]
+    confidence: Mapped[float]
+    area: Mapped[float | None]
+    attributes: Mapped[Json | None]
+    annotation: Mapped[Json]
+
+    __table_args__ = ({"postgresql_partition_by": "HASH (model_run_id)"},)
+
+
+class RowProjectionRow(Base):
+    """Stored result of `shared.alignment.select` for one row; can be made again at any time."""
+
+    __tablename__ = "row_projections"
+
+    model_run_id: Mapped[UUID] = mapped_column(ForeignKey("model_runs.id", ondelete="CASCADE"), primary_key=True)
+    alignment_version: Mapped[int] = mapped_column(primary_key=True)
+    data_row_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    shown: Mapped[int]
+    uncertainty: Mapped[float]
+
+
+class LedgerCountRow(Base):
+    """Where the detections of a class went: `reason` is `shown` or why they are not."""
+
+    __tablename__ = "ledger_counts"
+
+    model_run_id: Mapped[UUID] = mapped_column(ForeignKey("model_runs.id", ondelete="CASCADE"), primary_key=True)
+    alignment_version: Mapped[int] = mapped_column(primary_key=True)
+    segment_id: Mapped[UUID] = mapped_column(primary_key=True)
+    model_class: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    count: Mapped[int]
+
+
+class InferenceCacheRow(Base):
+    """Which run already has the result for a fingerprint; checked again in the transaction that copies it."""
+
+    __tablename__ = "inference_cache"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
+    model_run_id: Mapped[UUID]
+    data_row_id: Mapped[UUID]
+    created_at: Mapped[CreatedAt]

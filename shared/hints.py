@@ -1,0 +1,57 @@
+"""Redis publish: "there is something new" and progress. Nothing is kept there; the log in PostgreSQL is the truth."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+import redis.asyncio as redis
+from redis.exceptions import RedisError
+
+from shared.contracts.events import Progress
+from shared.telemetry import logger
+
+_GROWN = "prelabel:streams"
+_PROGRESS = "prelabel:progress"
+_RETRY_SECONDS = 0.5
+
+log = logger(__name__)
+
+Hint = UUID | Progress
+"""The id of a stream that grew, or a run's progress."""
+
+
+class Hints:
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=5)
+
+    async def streams_grew(self, stream_ids: Sequence[UUID]) -> None:
+        if stream_ids:
+            await self._redis.publish(_GROWN, " ".join(str(stream_id) for stream_id in stream_ids))
+
+    async def progress(self, progress: Progress) -> None:
+        await self._redis.publish(_PROGRESS, progress.model_dump_json())
+
+    async def listen(self) -> AsyncIterator[Hint]:
+        """Hints as they come, for ever. While Redis is away it waits and reconnects; what is lost meanwhile a poll finds."""
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(_GROWN, _PROGRESS)
+                    while True:
+                        message = await channel.get_message(timeout=1)
+                        for hint in _hints_of(message):
+                            yield hint
+            except (RedisError, OSError) as error:
+                log.warning("hints_away", error=type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+def _hints_of(message: dict[str, bytes] | None) -> list[Hint]:
+    if message is None:
+        return []
+    if message["channel"] == _PROGRESS.encode():
+        return [Progress.model_validate_json(message["data"])]
+    return [UUID(part) for part in message["data"].decode().split()]

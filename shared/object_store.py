@@ -1,0 +1,61 @@
+"""Bytes of data rows and models. This is the only module that knows obstore."""
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore, from_url
+
+from shared.errors import NotFound, TooLarge
+
+SCHEME = "store://"
+
+
+class ObjectStore:
+    """Objects by key. Their URIs (`store://<key>`) stand in data rows; keys begin with the workspace's id."""
+
+    def __init__(self, url: str) -> None:
+        if url.startswith("file://"):
+            folder = Path(urlsplit(url).path)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._store = LocalStore(folder)
+        else:
+            self._store = from_url(url)
+
+    async def put(self, key: str, content: bytes | AsyncIterator[bytes] | Iterable[bytes]) -> str:
+        """Store it under a key that names its content, and give its URI. What is there already stays."""
+        try:
+            await self._store.put_async(key, content, mode="create")
+        except AlreadyExistsError:
+            pass
+        return uri_of(key)
+
+    async def get(self, key: str, max_bytes: int) -> bytes:
+        """Raises NotFound, or TooLarge before more than `max_bytes` are read."""
+        try:
+            found = await self._store.get_async(key)
+        except FileNotFoundError as error:
+            raise NotFound("the object is not in the store", code="content_not_found") from error
+        if found.meta["size"] > max_bytes:
+            raise TooLarge(f"the object has {found.meta['size']} bytes; at most {max_bytes} are read")
+        return bytes(await found.bytes_async())
+
+    async def check(self) -> None:
+        """Raises whatever the store raises when it cannot be reached."""
+        async for _ in self._store.list("readiness-check", chunk_size=1):
+            break
+
+
+def uri_of(key: str) -> str:
+    return SCHEME + key
+
+
+def key_of(uri: str) -> str | None:
+    """The key a URI names; None when it is not one of the object store."""
+    return uri.removeprefix(SCHEME) if uri.startswith(SCHEME) else None
+
+
+def content_key(workspace_id: object, sha256_hex: str) -> str:
+    """Where an upload lies: named by its content, so the same bytes are stored once a workspace."""
+    return f"{workspace_id}/data-rows/{sha256_hex}"
