@@ -1,0 +1,50 @@
+"""The folder that Triton serves, and the cards beside it that tell Prelabel what is served.
+
+    <out>/repository/<triton name>/config.pbtxt
+    <out>/repository/<triton name>/1/model.onnx
+    <out>/cards/<triton name>.json
+
+A Triton name carries the digest of card and weights, so a folder that exists is complete and never changes.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from shared.model_card import BuiltModel, ModelCard, model_digest, triton_config
+
+
+def add_model(out: Path, card: ModelCard, weights: Path) -> BuiltModel:
+    """Put a model in, whole or not at all; nothing happens when it is there."""
+    built = BuiltModel(digest=model_digest(card, weights.read_bytes()), card=card)
+    folder = out / "repository" / built.triton_name
+    if not folder.exists():
+        # Not inside the repository: Triton would take a half-made folder for a model.
+        making = out / ".making" / built.triton_name
+        shutil.rmtree(making, ignore_errors=True)
+        (making / "1").mkdir(parents=True)
+        shutil.copyfile(weights, making / "1" / "model.onnx")
+        (making / "config.pbtxt").write_text(triton_config(built))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        making.rename(folder)
+        making.parent.rmdir()
+    write_atomically(out / "cards" / f"{built.triton_name}.json", built.model_dump_json(indent=2) + "\n")
+    return built
+
+
+def drop_older(out: Path, current: Iterable[BuiltModel]) -> None:
+    """Remove earlier builds of the built-in models; models that users registered are left alone."""
+    wanted = {built.triton_name: built.card.slug for built in current}
+    for card in (out / "cards").glob("*.json"):
+        slug, _, _ = card.stem.rpartition("-")
+        if card.stem not in wanted and slug in wanted.values():
+            card.unlink()
+            shutil.rmtree(out / "repository" / card.stem, ignore_errors=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    os.replace(fresh, path)
