@@ -6,12 +6,19 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.annotations import Annotation, AnnotationValue, CheckedOption, Checklist, FeatureType, Radio
+from shared.annotations import (
+    Annotation,
+    AnnotationValue,
+    CheckedOption,
+    Checklist,
+    FeatureType,
+    Radio,
+)
 
 Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Reason = Literal[
@@ -178,10 +185,11 @@ def _view(detection: Detection, entry: AlignmentEntry) -> PreLabel | Reason:
     )
 
 
-def _as_target(annotation: AnnotationValue, entry: AlignmentEntry) -> AnnotationValue | None:
+def _as_target(annotation: AnnotationValue, entry: AlignmentEntry) -> Annotation | None:
     option_id = entry.target.option_id
     if option_id is None:
-        return annotation.convert(entry.target_type)
+        # Every class of `AnnotationValue` is a member of the union `Annotation`.
+        return cast(Annotation | None, annotation.convert(entry.target_type))
     if entry.target_type is FeatureType.RADIO:
         return Radio(option_id=option_id)
     return Checklist(options=(CheckedOption(option_id=option_id),))
@@ -190,7 +198,6 @@ def _as_target(annotation: AnnotationValue, entry: AlignmentEntry) -> Annotation
 def _within_counts(
     candidates: list[tuple[int, PreLabel, AlignmentEntry]], reasons: dict[int, Reason]
 ) -> list[PreLabel]:
-    kept: list[PreLabel] = []
     taken: Counter[int] = Counter()
     places: dict[tuple[int, int], PreLabel] = {}
     for index, pre_label, entry in sorted(candidates, key=lambda c: (-c[1].confidence, c[1].ordinal, c[0])):
@@ -199,8 +206,7 @@ def _within_counts(
             continue
         taken[index] += 1
         places[(pre_label.ordinal, index)] = pre_label
-    kept.extend(places[key] for key in sorted(places))
-    return kept
+    return [places[key] for key in sorted(places)]
 
 
 def _without_conflicts(pre_labels: list[PreLabel], reasons: dict[int, Reason]) -> list[PreLabel]:

@@ -29,10 +29,15 @@ class Egress:
         self._hosts = frozenset(host.lower() for host in settings.allowed_content_hosts)
         self._private = settings.allow_private_content_hosts
         self._client = httpx.AsyncClient(
-            trust_env=False, timeout=_TIMEOUT, follow_redirects=True, max_redirects=_MAX_REDIRECTS
+            trust_env=False,
+            timeout=_TIMEOUT,
+            follow_redirects=True,
+            max_redirects=_MAX_REDIRECTS,
         )
         httpx_ssrf_protection(
-            self._client, custom_validator=self._may_connect, check_globally_reachable=not self._private
+            self._client,
+            custom_validator=self._may_connect,
+            check_globally_reachable=not self._private,
         )
 
     def allows(self, uri: str) -> bool:
@@ -47,7 +52,10 @@ class Egress:
     async def fetch(self, uri: str, max_bytes: int) -> bytes:
         """Raises ContentUnavailable with a code that says why."""
         if not self.allows(uri):
-            raise ContentUnavailable("host_not_allowed", "the host of this URI is not allowed by the configuration")
+            raise ContentUnavailable(
+                "host_not_allowed",
+                "the host of this URI is not allowed by the configuration",
+            )
         try:
             async with self._client.stream("GET", uri) as response:
                 return await _body(response, max_bytes)
@@ -56,7 +64,11 @@ class Egress:
         except httpx.TooManyRedirects as error:
             raise ContentUnavailable("too_many_redirects", f"more than {_MAX_REDIRECTS} redirects") from error
         except httpx.HTTPError as error:
-            raise ContentUnavailable("fetch_failed", f"the host did not answer: {type(error).__name__}", transient=True) from error
+            raise ContentUnavailable(
+                "fetch_failed",
+                f"the host did not answer: {type(error).__name__}",
+                transient=True,
+            ) from error
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -68,9 +80,9 @@ class Egress:
 
 
 async def _body(response: httpx.Response, max_bytes: int) -> bytes:
-    if response.status_code >= 500:
+    if response.is_server_error:
         raise ContentUnavailable("fetch_failed", f"the host answered {response.status_code}", transient=True)
-    if response.status_code != 200:
+    if response.status_code != httpx.codes.OK:
         raise ContentUnavailable("content_not_found", f"the host answered {response.status_code}")
     content = bytearray()
     async for part in response.aiter_bytes():

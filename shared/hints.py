@@ -32,7 +32,7 @@ class Hints:
         await self._redis.publish(_PROGRESS, progress.model_dump_json())
 
     async def listen(self) -> AsyncIterator[Hint]:
-        """Hints as they come, for ever. While Redis is away it waits and reconnects; what is lost meanwhile a poll finds."""
+        """Hints as they come, for ever. While Redis is away it reconnects; what is lost meanwhile a poll finds."""
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:

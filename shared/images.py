@@ -9,7 +9,14 @@ from PIL import Image, UnidentifiedImageError
 MAX_BYTES = 50 * 1024 * 1024
 MAX_PIXELS = 60_000_000
 MAX_SIDE = 30_000
-_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "BMP": "image/bmp", "GIF": "image/gif", "TIFF": "image/tiff"}
+_FORMATS = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "TIFF": "image/tiff",
+}
 _ORIENTATION = 0x0112
 _TURNED_BY_A_QUARTER = {5, 6, 7, 8}
 
@@ -44,9 +51,15 @@ def read_header(content: bytes) -> ImageHeader:
     except Image.DecompressionBombError as error:
         raise UnusableImage("image_too_large", f"more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
-        raise UnusableImage("not_an_image", "the content is not a JPEG, PNG, WebP, BMP, GIF or TIFF image") from error
+        raise UnusableImage(
+            "not_an_image",
+            "the content is not a JPEG, PNG, WebP, BMP, GIF or TIFF image",
+        ) from error
     except Exception as error:  # Pillow's parsers raise many kinds on broken headers
         raise UnusableImage("undecodable_image", "the header of the image is broken") from error
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise UnusableImage("image_too_large", f"{width} x {height} pixels; at most {MAX_PIXELS} in all, {MAX_SIDE} a side")
+        raise UnusableImage(
+            "image_too_large",
+            f"{width} x {height} pixels; at most {MAX_PIXELS} in all, {MAX_SIDE} a side",
+        )
     return ImageHeader(mime_type, height, width) if turned else ImageHeader(mime_type, width, height)

@@ -7,7 +7,12 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 Datatype = Literal["BOOL", "UINT8", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"]
-Task = Literal["object_detection", "image_classification", "text_classification", "named_entity_recognition"]
+Task = Literal[
+    "object_detection",
+    "image_classification",
+    "text_classification",
+    "named_entity_recognition",
+]
 MediaType = Literal["image", "text"]
 
 

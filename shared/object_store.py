@@ -1,11 +1,13 @@
 """Bytes of data rows and models. This is the only module that knows obstore."""
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, from_url
+from obstore.store import ObjectStore as AnyStore
 
 from shared.errors import NotFound, TooLarge
 
@@ -16,19 +18,12 @@ class ObjectStore:
     """Objects by key. Their URIs (`store://<key>`) stand in data rows; keys begin with the workspace's id."""
 
     def __init__(self, url: str) -> None:
-        if url.startswith("file://"):
-            folder = Path(urlsplit(url).path)
-            folder.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(folder)
-        else:
-            self._store = from_url(url)
+        self._store: AnyStore = _local(url) if url.startswith("file://") else from_url(url)
 
     async def put(self, key: str, content: bytes | AsyncIterator[bytes] | Iterable[bytes]) -> str:
         """Store it under a key that names its content, and give its URI. What is there already stays."""
-        try:
+        with suppress(AlreadyExistsError):
             await self._store.put_async(key, content, mode="create")
-        except AlreadyExistsError:
-            pass
         return uri_of(key)
 
     async def get(self, key: str, max_bytes: int) -> bytes:
@@ -45,6 +40,12 @@ class ObjectStore:
         """Raises whatever the store raises when it cannot be reached."""
         async for _ in self._store.list("readiness-check", chunk_size=1):
             break
+
+
+def _local(url: str) -> LocalStore:
+    folder = Path(urlsplit(url).path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return LocalStore(folder)
 
 
 def uri_of(key: str) -> str:

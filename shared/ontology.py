@@ -59,9 +59,16 @@ class Ontology(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "tools": [{"type": "bounding_box", "name": "Person"}, {"type": "bounding_box", "name": "Cat"}],
+                    "tools": [
+                        {"type": "bounding_box", "name": "Person"},
+                        {"type": "bounding_box", "name": "Cat"},
+                    ],
                     "classifications": [
-                        {"type": "radio", "name": "Scene", "options": [{"name": "indoors"}, {"name": "outdoors"}]}
+                        {
+                            "type": "radio",
+                            "name": "Scene",
+                            "options": [{"name": "indoors"}, {"name": "outdoors"}],
+                        }
                     ],
                 }
             ]
@@ -112,7 +119,11 @@ def check_ontology(ontology: Ontology, media_type: MediaType, known: Sequence[Fe
     problems = Problems()
     found = list(features(ontology))
     if len(found) > MAX_FEATURES:
-        problems.add("", "too_many_features", f"{len(found)} nodes; at most {MAX_FEATURES} are allowed")
+        problems.add(
+            "",
+            "too_many_features",
+            f"{len(found)} nodes; at most {MAX_FEATURES} are allowed",
+        )
         return problems
     _check_tools(ontology, media_type, problems)
     _check_siblings(found, problems)
@@ -131,14 +142,24 @@ def _walk(
         if isinstance(node, Classification):
             yield from _walk(node.options, "option", f"{here}/options", node.id, depth + 1)
         else:
-            yield from _walk(node.classifications, "classification", f"{here}/classifications", node.id, depth + 1)
+            yield from _walk(
+                node.classifications,
+                "classification",
+                f"{here}/classifications",
+                node.id,
+                depth + 1,
+            )
 
 
 def _check_tools(ontology: Ontology, media_type: MediaType, problems: Problems) -> None:
     for index, tool in enumerate(ontology.tools):
         if tool.type not in _TOOLS_OF_MEDIA[media_type]:
             allowed = ", ".join(sorted(_TOOLS_OF_MEDIA[media_type]))
-            problems.add(f"/tools/{index}/type", "tool_does_not_fit_media_type", f"{media_type} projects take: {allowed}")
+            problems.add(
+                f"/tools/{index}/type",
+                "tool_does_not_fit_media_type",
+                f"{media_type} projects take: {allowed}",
+            )
 
 
 def _check_siblings(found: Sequence[FeatureSchema], problems: Problems) -> None:
@@ -148,20 +169,40 @@ def _check_siblings(found: Sequence[FeatureSchema], problems: Problems) -> None:
         siblings = "top" if feature.depth == 1 else feature.pointer.rpartition("/")[0]
         key = (siblings, feature.name.strip().casefold())
         if not key[1]:
-            problems.add(f"{feature.pointer}/name", "empty_name", "a name needs at least one visible character")
+            problems.add(
+                f"{feature.pointer}/name",
+                "empty_name",
+                "a name needs at least one visible character",
+            )
         if key in seen:
-            problems.add(f"{feature.pointer}/name", "duplicate_name", f"{feature.name!r} is already used beside it")
+            problems.add(
+                f"{feature.pointer}/name",
+                "duplicate_name",
+                f"{feature.name!r} is already used beside it",
+            )
         seen.add(key)
         if feature.depth > MAX_DEPTH:
-            problems.add(feature.pointer, "nested_too_deep", f"at most {MAX_DEPTH} levels are allowed")
+            problems.add(
+                feature.pointer,
+                "nested_too_deep",
+                f"at most {MAX_DEPTH} levels are allowed",
+            )
 
 
 def _check_options(ontology: Ontology, problems: Problems) -> None:
     for pointer, node in _classifications(ontology):
         if node.type == "free_text" and node.options:
-            problems.add(f"{pointer}/options", "options_not_allowed", "a free text has no options")
+            problems.add(
+                f"{pointer}/options",
+                "options_not_allowed",
+                "a free text has no options",
+            )
         if node.type != "free_text" and not node.options:
-            problems.add(f"{pointer}/options", "options_missing", f"a {node.type} needs at least one option")
+            problems.add(
+                f"{pointer}/options",
+                "options_missing",
+                f"a {node.type} needs at least one option",
+            )
 
 
 def _check_ids(found: Sequence[FeatureSchema], known: Sequence[FeatureSchema], problems: Problems) -> None:
@@ -171,15 +212,31 @@ def _check_ids(found: Sequence[FeatureSchema], known: Sequence[FeatureSchema], p
         if feature.id is None:
             continue
         if feature.id in seen:
-            problems.add(f"{feature.pointer}/id", "duplicate_id", "the same id stands on two nodes")
+            problems.add(
+                f"{feature.pointer}/id",
+                "duplicate_id",
+                "the same id stands on two nodes",
+            )
         seen.add(feature.id)
         before = earlier.get(feature.id)
         if before is None:
-            problems.add(f"{feature.pointer}/id", "unknown_id", "no earlier version has this id; leave it out for a new node")
+            problems.add(
+                f"{feature.pointer}/id",
+                "unknown_id",
+                "no earlier version has this id; leave it out for a new node",
+            )
         elif (before.node, before.type) != (feature.node, feature.type):
-            problems.add(feature.pointer, "kind_changed", f"it was a {before.type or before.node}; add a new node instead")
+            problems.add(
+                feature.pointer,
+                "kind_changed",
+                f"it was a {before.type or before.node}; add a new node instead",
+            )
         elif before.parent_id != feature.parent_id:
-            problems.add(feature.pointer, "parent_changed", "a node stays under its parent; add a new node instead")
+            problems.add(
+                feature.pointer,
+                "parent_changed",
+                "a node stays under its parent; add a new node instead",
+            )
 
 
 def _classifications(ontology: Ontology) -> Iterator[tuple[str, Classification]]:
@@ -188,7 +245,10 @@ def _classifications(ontology: Ontology) -> Iterator[tuple[str, Classification]]
             here = f"{pointer}/{index}"
             yield here, node
             for option_index, option in enumerate(node.options):
-                yield from below(option.classifications, f"{here}/options/{option_index}/classifications")
+                yield from below(
+                    option.classifications,
+                    f"{here}/options/{option_index}/classifications",
+                )
 
     for index, tool in enumerate(ontology.tools):
         yield from below(tool.classifications, f"/tools/{index}/classifications")

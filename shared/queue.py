@@ -21,7 +21,12 @@ from shared.telemetry import logger
 
 _POLL_SECONDS = 0.02
 _RESTART_SECONDS = 1.0
-_RETRY_ON: list[type[Exception]] = [ConnectionError, TimeoutError, BusyLoadingError, OSError]
+_RETRY_ON: list[type[Exception]] = [
+    ConnectionError,
+    TimeoutError,
+    BusyLoadingError,
+    OSError,
+]
 
 log = logger(__name__)
 
@@ -49,7 +54,8 @@ class JobQueue:
 async def answer_doorbell(url: str, doorbell: Doorbell, on_ring: Callable[[], Awaitable[None]]) -> None:
     """Call `on_ring` for every ring, for ever; comes back by itself when Redis was away for long."""
 
-    async def ring(_: dict[Any, Any]) -> None:
+    async def ring(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
+        del ctx
         await on_ring()
 
     while True:

@@ -13,14 +13,26 @@ class SharedSettings(BaseSettings):
     redis_url: SecretStr = Field(description="Redis or Valkey, as redis://:password@host:port/0")
     database_pool_size: int = Field(default=10, ge=1, le=200, description="connections a process keeps at most")
     statement_timeout_seconds: float = Field(default=30, gt=0, description="longest a statement may take")
-    log_format: str = Field(default="json", pattern="^(json|console)$", description="`json` for machines, `console` for people")
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe level that is logged")
+    log_format: str = Field(
+        default="json",
+        pattern="^(json|console)$",
+        description="`json` for machines, `console` for people",
+    )
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="least severe level that is logged",
+    )
 
     @field_validator("database_url")
     @classmethod
     def _asyncpg(cls, value: SecretStr) -> SecretStr:
         scheme, separator, rest = value.get_secret_value().partition("://")
-        if not separator or scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+        if not separator or scheme not in {
+            "postgresql",
+            "postgres",
+            "postgresql+asyncpg",
+        }:
             raise ValueError("must start with postgresql://")
         return SecretStr(f"postgresql+asyncpg://{rest}")
 
@@ -37,7 +49,8 @@ class EgressSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     allowed_content_hosts: tuple[str, ...] = Field(
-        default=(), description='hosts data rows may name in https:// URIs, as a JSON list: ["images.example.org"]'
+        default=(),
+        description='hosts data rows may name in https:// URIs, as a JSON list: ["images.example.org"]',
     )
     allow_private_content_hosts: bool = Field(
         default=False, description="let an allowed host resolve to a private address"

@@ -5,7 +5,13 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from shared.annotations.base import AnnotationValue, Canvas, Coordinate, Extent, FeatureType
+from shared.annotations.base import (
+    AnnotationValue,
+    Canvas,
+    Coordinate,
+    Extent,
+    FeatureType,
+)
 from shared.annotations.polygon import Polygon, PolygonPart
 
 
@@ -28,10 +34,20 @@ class BoundingBox(AnnotationValue):
         if self.rotation:  # a cut rotated box is no box any more
             return self
         left, top = max(self.left, 0.0), max(self.top, 0.0)
-        right, bottom = min(self.left + self.width, canvas.width), min(self.top + self.height, canvas.height)
+        right, bottom = (
+            min(self.left + self.width, canvas.width),
+            min(self.top + self.height, canvas.height),
+        )
         if right <= left or bottom <= top:
             return None
-        return self.model_copy(update={"left": left, "top": top, "width": right - left, "height": bottom - top})
+        return self.model_copy(
+            update={
+                "left": left,
+                "top": top,
+                "width": right - left,
+                "height": bottom - top,
+            }
+        )
 
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         if target == FeatureType.POLYGON:
@@ -44,5 +60,10 @@ class BoundingBox(AnnotationValue):
         angle = math.radians(self.rotation or 0)
         cos, sin = math.cos(angle), math.sin(angle)
         half_width, half_height = self.width / 2, self.height / 2
-        offsets = ((-half_width, -half_height), (half_width, -half_height), (half_width, half_height), (-half_width, half_height))
+        offsets = (
+            (-half_width, -half_height),
+            (half_width, -half_height),
+            (half_width, half_height),
+            (-half_width, half_height),
+        )
         return tuple((middle_x + x * cos - y * sin, middle_y + x * sin + y * cos) for x, y in offsets)

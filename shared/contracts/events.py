@@ -10,7 +10,14 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 RunState = Literal[
-    "queued", "running", "stalled", "paused", "completed", "completed_with_errors", "cancelled", "failed"
+    "queued",
+    "running",
+    "stalled",
+    "paused",
+    "completed",
+    "completed_with_errors",
+    "cancelled",
+    "failed",
 ]
 SubjectKind = Literal["project", "model_run", "data_row", "batch", "model", "api_key"]
 

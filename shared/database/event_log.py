@@ -79,7 +79,13 @@ async def read_head(session: AsyncSession, stream_id: UUID) -> Head | None:
 async def read_events(session: AsyncSession, stream_id: UUID, after: int, limit: int) -> list[LoggedEvent]:
     """Events with an offset above `after`, in order."""
     found = await session.execute(
-        select(EventRow.offset, EventRow.type, EventRow.subject_kind, EventRow.subject_id, EventRow.payload)
+        select(
+            EventRow.offset,
+            EventRow.type,
+            EventRow.subject_kind,
+            EventRow.subject_id,
+            EventRow.payload,
+        )
         .where(EventRow.stream_id == stream_id, EventRow.offset > after)
         .order_by(EventRow.offset)
         .limit(limit)

@@ -10,7 +10,12 @@ from shared.database.tables.access import (
 )
 from shared.database.tables.base import Base
 from shared.database.tables.catalog import CatalogModelRow
-from shared.database.tables.data_rows import BatchDataRowRow, BatchRow, DataRowContentRow, DataRowRow
+from shared.database.tables.data_rows import (
+    BatchDataRowRow,
+    BatchRow,
+    DataRowContentRow,
+    DataRowRow,
+)
 from shared.database.tables.events import (
     EventRow,
     NotificationReadRow,

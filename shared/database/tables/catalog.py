@@ -29,6 +29,11 @@ class CatalogModelRow(Base):
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
-        Index("uq_catalog_models_builtin_digest", "digest", unique=True, postgresql_where=text("workspace_id IS NULL")),
+        Index(
+            "uq_catalog_models_builtin_digest",
+            "digest",
+            unique=True,
+            postgresql_where=text("workspace_id IS NULL"),
+        ),
         Index("uq_catalog_models_own_digest", "workspace_id", "digest", unique=True),
     )

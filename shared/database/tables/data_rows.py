@@ -58,7 +58,10 @@ class BatchRow(Base):
     size: Mapped[int]
     created_at: Mapped[CreatedAt]
 
-    __table_args__ = (UniqueConstraint("project_id", "name"), Index("ix_batches_project_id_id", "project_id", "id"))
+    __table_args__ = (
+        UniqueConstraint("project_id", "name"),
+        Index("ix_batches_project_id_id", "project_id", "id"),
+    )
 
 
 class BatchDataRowRow(Base):

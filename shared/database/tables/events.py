@@ -80,8 +80,18 @@ class WebhookDeliveryRow(Base):
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
-        Index("uq_webhook_deliveries_event", "webhook_id", "stream_id", "offset", unique=True),
-        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+        Index(
+            "uq_webhook_deliveries_event",
+            "webhook_id",
+            "stream_id",
+            "offset",
+            unique=True,
+        ),
+        Index(
+            "ix_webhook_deliveries_due",
+            "next_attempt_at",
+            postgresql_where=text("state = 'pending'"),
+        ),
     )
 
 

@@ -45,7 +45,11 @@ class ModelRunRow(Base):
 
     __table_args__ = (
         Index("ix_model_runs_project_id_id", "project_id", "id"),
-        Index("ix_model_runs_open", "state", postgresql_where=text("state IN ('queued', 'running', 'stalled')")),
+        Index(
+            "ix_model_runs_open",
+            "state",
+            postgresql_where=text("state IN ('queued', 'running', 'stalled')"),
+        ),
     )
 
 
@@ -111,7 +115,12 @@ class SegmentRow(Base):
 
     __table_args__ = (
         UniqueConstraint("model_run_id", "execution", "ordinal"),
-        Index("ix_segments_open", "purpose", "model_run_id", postgresql_where=text("state IN ('open', 'leased')")),
+        Index(
+            "ix_segments_open",
+            "purpose",
+            "model_run_id",
+            postgresql_where=text("state IN ('open', 'leased')"),
+        ),
     )
 
 
@@ -142,7 +151,7 @@ class RowOutcomeRow(Base):
 
 
 class DetectionRow(Base):
-    """What the model said. `annotation` is a `shared.annotations.Annotation`; `area` in pixels, null where there is none."""
+    """What the model said. `annotation` is a `shared.annotations.Annotation`; `area` in square pixels, if any."""
 
     __tablename__ = "detections"
 
