@@ -1,0 +1,45 @@
+"""What a supervisor that was killed left running, ended before the next one starts the same things."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+from deploy.local.processes import ProcessIdentity, kill_group, signal_process, started_for
+from deploy.local.state import StateFolder
+
+# SIGINT is PostgreSQL's fast shutdown; to SIGTERM it would wait for its clients.
+_STOP_SIGNALS = {"postgres": signal.SIGINT}
+
+
+async def end_leftovers(state: StateFolder, seconds: float = 15) -> int:
+    """Ask, wait, kill. Gives how many there were."""
+    found = _find(state)
+    for process, number in found.items():
+        signal_process(process.pid, number)
+    deadline = time.monotonic() + seconds
+    # Processes of others tell nobody when they end.
+    while any(process.alive() for process in found) and time.monotonic() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    for process in found:
+        if process.alive():
+            kill_group(process.pid)
+            signal_process(process.pid, signal.SIGKILL)
+    return len(found)
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Regions that a killed server could not remove; `prefix` is of one state folder only."""
+    for region in Path("/dev/shm").glob(f"{prefix}*"):
+        region.unlink(missing_ok=True)
+
+
+def _find(state: StateFolder) -> dict[ProcessIdentity, int]:
+    found: dict[ProcessIdentity, int] = {}
+    status = state.status()
+    for name, service in (status.services if status else {}).items():
+        if service.process and service.process.alive():
+            found[service.process] = _STOP_SIGNALS.get(name, signal.SIGTERM)
+    for process in started_for(state.root):
+        found.setdefault(process, signal.SIGTERM)
+    return found

@@ -1,0 +1,55 @@
+"""Which port is whose: the known ones for people, free ones for tests, and the same ones after a restart."""
+
+import json
+import random
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+
+from deploy.local.state import StateFolder
+
+USUAL = {
+    "api": 8000,
+    "notifier": 8001,
+    "inference_metrics": 8002,
+    "postgres": 5433,
+    "valkey": 6380,
+    "triton_http": 8500,
+    "triton_grpc": 8501,
+    "triton_metrics": 8502,
+}
+# Under the range from which the kernel takes ports for outgoing connections: those could steal one in a restart.
+_FREE_RANGE = range(20_000, 32_000)
+
+
+def choose_ports(state: StateFolder, *, free: bool) -> Mapping[str, int]:
+    """A port for each name: the remembered one, else the usual one (not for `free`), else any that is free."""
+    file = state.root / "ports.json"
+    remembered: dict[str, int] = {}
+    with suppress(FileNotFoundError, ValueError):
+        remembered = json.loads(file.read_text())
+    chosen: dict[str, int] = {}
+    for name, usual in USUAL.items():
+        wanted = [remembered.get(name), None if free else usual]
+        chosen[name] = _first_free([port for port in wanted if port], taken=set(chosen.values()))
+    state.write(file, json.dumps(chosen, indent=2))
+    return chosen
+
+
+def _first_free(wanted: list[int], taken: set[int]) -> int:
+    candidates = [*wanted, *random.sample(_FREE_RANGE, 200)]
+    for port in candidates:
+        if port not in taken and _free(port):
+            return port
+    raise RuntimeError("no free port on 127.0.0.1 between 20000 and 32000")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do, or the connections of a stack that just stopped would count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
