@@ -5,11 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 from obstore.store import ObjectStore as AnyStore
 
-from shared.errors import NotFound, TooLarge
+from shared.errors import NotFound, TooLarge, Unavailable
 
 SCHEME = "store://"
 
@@ -27,13 +27,16 @@ class ObjectStore:
         return uri_of(key)
 
     async def get(self, key: str, max_bytes: int) -> bytes:
-        """Raises NotFound, or TooLarge before more than `max_bytes` are read."""
+        """Raises NotFound, Unavailable, or TooLarge before more than `max_bytes` are read."""
         try:
             found = await self._store.get_async(key)
         except FileNotFoundError as error:
             raise NotFound("the object is not in the store", code="content_not_found") from error
+        except (BaseError, OSError) as error:
+            raise Unavailable("the object store cannot be reached") from error
         if found.meta["size"] > max_bytes:
-            raise TooLarge(f"the object has {found.meta['size']} bytes; at most {max_bytes} are read")
+            detail = f"the object has {found.meta['size']} bytes; at most {max_bytes} are read"
+            raise TooLarge(detail, code="content_too_large")
         return bytes(await found.bytes_async())
 
     async def check(self) -> None:

@@ -2,6 +2,9 @@
 
 from typing import TypeAlias
 
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -12,6 +15,16 @@ from sqlalchemy.ext.asyncio import (
 from shared.settings import SharedSettings
 
 Sessions: TypeAlias = async_sessionmaker[AsyncSession]
+
+DATABASE_ERRORS: tuple[type[Exception], ...] = (
+    DBAPIError,
+    PoolTimeout,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+"""What a lost or refused connection may raise: asyncpg's own too, when it connects and when it copies."""
 
 
 def create_engine(settings: SharedSettings, application_name: str) -> AsyncEngine:

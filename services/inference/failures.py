@@ -1,0 +1,15 @@
+"""What can go wrong with a batch, and what it means for its rows."""
+
+
+class PartAway(Exception):
+    """Triton, the model or the object store is away: wait and try again, blame no row."""
+
+
+class RowFailed(Exception):
+    """Permanent for this row alone; becomes its outcome. `stage` is fetch, decode, inference or output."""
+
+    def __init__(self, stage: str, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.stage = stage
+        self.code = code
+        self.detail = detail

@@ -1,0 +1,77 @@
+"""Bytes and texts of data rows, and the facts their first reader finds out."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+
+from services.inference.failures import PartAway, RowFailed
+from shared.database.engine import Sessions
+from shared.database.tables import DataRowContentRow
+from shared.egress import ContentUnavailable, Egress
+from shared.errors import NotFound, TooLarge, Unavailable
+from shared.images import MAX_BYTES
+from shared.object_store import ObjectStore, key_of
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a row's content is. `sha256` is what its first reader saw."""
+
+    data_row_id: UUID
+    uri: str | None
+    text: str | None
+    sha256: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    data_row_id: UUID
+    body: bytes
+    sha256: bytes
+    first_read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Written once to `data_row_contents`; pixels of the oriented image, or code points of the text."""
+
+    mime_type: str
+    byte_size: int
+    width: int | None = None
+    height: int | None = None
+    length: int | None = None
+
+
+class ContentReader:
+    def __init__(self, store: ObjectStore, egress: Egress) -> None:
+        self._store = store
+        self._egress = egress
+
+    async def read(self, row: Stored) -> Content:
+        """Raises RowFailed for what is the row's own fault, PartAway when the object store cannot be reached."""
+        body = row.text.encode() if row.text is not None else await self._fetch(row.uri or "")
+        sha256 = hashlib.sha256(body).digest()
+        if row.sha256 is not None and row.sha256 != sha256:
+            raise RowFailed("fetch", "content_changed", "the content behind the URI is not what was read first")
+        return Content(row.data_row_id, body, sha256, first_read=row.sha256 is None)
+
+    async def _fetch(self, uri: str) -> bytes:
+        key = key_of(uri)
+        try:
+            if key is not None:
+                return await self._store.get(key, MAX_BYTES)
+            return await self._egress.fetch(uri, MAX_BYTES)
+        except (NotFound, TooLarge, ContentUnavailable) as error:
+            raise RowFailed("fetch", error.code, error.detail) from error
+        except Unavailable as error:
+            raise PartAway(error.detail) from error
+
+
+async def find_stored(sessions: Sessions, data_row_ids: Sequence[UUID]) -> dict[UUID, Stored]:
+    columns = DataRowContentRow.data_row_id, DataRowContentRow.uri, DataRowContentRow.text, DataRowContentRow.sha256
+    async with sessions() as session:
+        found = await session.execute(select(*columns).where(DataRowContentRow.data_row_id.in_(data_row_ids)))
+        return {row[0]: Stored(*row) for row in found}

@@ -1,0 +1,13 @@
+"""What an inference worker counts."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ROWS = Counter("prelabel_rows_total", "Data rows with an outcome stored by this worker", ["outcome"])
+BATCH_ROWS = Histogram(
+    "prelabel_batch_rows", "Data rows in a call to Triton", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+STAGE_SECONDS = Histogram("prelabel_stage_seconds", "Time a batch spends in a stage", ["stage"])
+RETRIES = Counter("prelabel_retries_total", "Calls repeated because a part was away")
+SEGMENTS_HELD = Gauge("prelabel_segments_held", "Segments this worker has leased")
+TAKEOVERS = Counter("prelabel_lease_takeovers_total", "Segments taken over from a worker that went silent")
+LEASES_LOST = Counter("prelabel_leases_lost_total", "Segments this worker lost before it was done")

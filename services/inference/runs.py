@@ -1,0 +1,140 @@
+"""Moves of a run that workers make: started, stalled and back, ended. The run's row is locked before its stream."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+
+from shared.contracts.events import RUN_EVENTS, ModelRunUnstalled, RunState
+from shared.database.tables import ModelRunRow, RowOutcomeRow, SegmentRow
+from shared.database.unit_of_work import UnitOfWork
+
+_OPEN: tuple[RunState, ...] = ("queued", "running", "stalled")
+
+
+async def start(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:
+    """The run, now running; None when it is no longer open."""
+    run = await _locked(work, model_run_id)
+    if run is None:
+        return None
+    if run.state == "queued":
+        run.started_at = run.started_at or await work.session.scalar(select(func.clock_timestamp()))
+        await _move(work, run, "running")
+    return run
+
+
+async def segment_ended(work: UnitOfWork, model_run_id: UUID, segment_id: UUID) -> None:
+    """Add the segment's counters to the run; end the run when it was the last one."""
+    # Locked before the open segments are counted, so that exactly one worker sees zero.
+    run = await _locked(work, model_run_id)
+    if run is None:
+        return
+    ended = await work.session.get_one(SegmentRow, segment_id, populate_existing=True)
+    run.succeeded += ended.succeeded
+    run.failed += ended.failed
+    run.skipped += ended.skipped
+    run.detections += ended.detections
+    still_open = await work.session.scalar(
+        select(func.count())
+        .select_from(SegmentRow)
+        .where(SegmentRow.model_run_id == model_run_id, SegmentRow.state.in_(("open", "leased")))
+    )
+    if still_open == 0:
+        await _count_exactly(work, run)
+        await _end(work, run, "completed_with_errors" if run.failed else "completed")
+
+
+async def fail(work: UnitOfWork, model_run_id: UUID, reason: str) -> None:
+    """Stop the run for a reason that no retry mends. What is there stays; the other rows read `not_run`."""
+    await work.session.execute(
+        text(
+            "SELECT id FROM segments WHERE model_run_id = :run AND state IN ('open', 'leased') ORDER BY id FOR UPDATE"
+        ),
+        {"run": model_run_id},
+    )
+    run = await _locked(work, model_run_id)
+    if run is None:
+        return
+    await work.session.execute(
+        update(SegmentRow)
+        .where(SegmentRow.model_run_id == model_run_id, SegmentRow.state.in_(("open", "leased")))
+        .values(state="cancelled", generation=SegmentRow.generation + 1)
+    )
+    await _count_exactly(work, run)
+    await _end(work, run, "failed", reason)
+
+
+async def follow_models(work: UnitOfWork) -> bool:
+    """Stall the open runs whose model is away and wake those whose model is back. True when one woke."""
+    found = await work.session.execute(
+        text("""
+            SELECT r.id, m.state = 'ready' AS ready, m.state_reason
+            FROM model_runs r JOIN catalog_models m ON m.id = r.catalog_model_id
+            WHERE (r.state = 'running' AND m.state <> 'ready') OR (r.state = 'stalled' AND m.state = 'ready')
+            ORDER BY r.id
+        """)
+    )
+    woken = False
+    for model_run_id, ready, reason in found.all():
+        run = await _locked(work, model_run_id)
+        if run is None or (run.state == "stalled") != ready:
+            continue
+        if ready:
+            await _move(work, run, "running")
+            woken = True
+        else:
+            await _move(work, run, "stalled", reason or "the model is not ready")
+    return woken
+
+
+async def _locked(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:
+    found = await work.session.scalars(
+        select(ModelRunRow)
+        .where(ModelRunRow.id == model_run_id, ModelRunRow.state.in_(_OPEN))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return found.one_or_none()
+
+
+async def _count_exactly(work: UnitOfWork, run: ModelRunRow) -> None:
+    """The terminal event carries what is in the tables, not what was added up on the way."""
+    found = await work.session.execute(
+        select(RowOutcomeRow.state, func.count(), func.sum(RowOutcomeRow.detections))
+        .where(RowOutcomeRow.model_run_id == run.id)
+        .group_by(RowOutcomeRow.state)
+    )
+    by_state = {state: (rows, int(detections)) for state, rows, detections in found}
+    run.succeeded = by_state.get("succeeded", (0, 0))[0]
+    run.failed = by_state.get("failed", (0, 0))[0]
+    run.skipped = by_state.get("skipped", (0, 0))[0]
+    run.detections = sum(detections for _, detections in by_state.values())
+
+
+async def _end(work: UnitOfWork, run: ModelRunRow, state: RunState, reason: str | None = None) -> None:
+    run.finished_at = await work.session.scalar(select(func.clock_timestamp()))
+    await _move(work, run, state, reason)
+
+
+async def _move(work: UnitOfWork, run: ModelRunRow, state: RunState, reason: str | None = None) -> None:
+    woken = run.state == "stalled" and state == "running"
+    run.state, run.state_reason = state, reason
+    event = ModelRunUnstalled if woken else RUN_EVENTS[state]
+    work.emit(event(**facts(run)))
+
+
+def facts(run: ModelRunRow) -> dict[str, Any]:
+    """What every `model_run.*` event says."""
+    return {
+        "workspace_id": run.workspace_id,
+        "project_id": run.project_id,
+        "model_run_id": run.id,
+        "state": run.state,
+        "reason": run.state_reason,
+        "execution": run.execution,
+        "total": run.total,
+        "succeeded": run.succeeded,
+        "failed": run.failed,
+        "skipped": run.skipped,
+        "detections": run.detections,
+    }

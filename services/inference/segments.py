@@ -1,0 +1,171 @@
+"""Leases on segments. A worker proves its right to write by the lease's generation, inside its transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.inference import runs
+from shared.database.unit_of_work import UnitOfWork
+from shared.run_configuration import RunConfiguration
+
+
+class LeaseLost(Exception):
+    """Another worker holds the segment now, or the run was cancelled or paused. Nothing may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A leased segment and what is left of it. `suspect` is a row that may have killed earlier workers."""
+
+    segment_id: UUID
+    generation: int
+    workspace_id: UUID
+    project_id: UUID
+    model_run_id: UUID
+    execution: int
+    alignment_version: int
+    configuration: RunConfiguration
+    pending: tuple[UUID, ...]
+    taken_over: bool
+    suspect: UUID | None
+    suspect_leases: int
+
+
+# Runs in turn: the one with the fewest live leases, then the one served longest ago; other projects first.
+_RUNS_IN_TURN = text("""
+    SELECT r.id, r.project_id = ANY(CAST(:held AS uuid[])) AS held, l.live, r.priority, l.served
+    FROM model_runs r
+    JOIN catalog_models m ON m.id = r.catalog_model_id AND m.state = 'ready'
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (
+                   WHERE s.state = 'leased' AND s.heartbeat_at > now() - make_interval(secs => :lease)
+               ) AS live,
+               max(s.started_at) AS served
+        FROM segments s WHERE s.model_run_id = r.id
+    ) l
+    WHERE r.state IN ('queued', 'running', 'stalled') AND r.purpose = :purpose
+    ORDER BY held, l.live, r.priority, l.served NULLS FIRST, r.id
+    LIMIT 32
+""")
+
+_TAKE = text("""
+    WITH free AS (
+        SELECT id, state FROM segments
+        WHERE model_run_id = :run
+          AND (state = 'open' OR (state = 'leased' AND heartbeat_at < now() - make_interval(secs => :lease)))
+        ORDER BY ordinal LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE segments s
+    SET state = 'leased', holder = :holder, generation = s.generation + 1, heartbeat_at = clock_timestamp(),
+        started_at = coalesce(s.started_at, clock_timestamp()),
+        takeovers = s.takeovers + (free.state = 'leased')::int
+    FROM free WHERE s.id = free.id
+    RETURNING s.id, s.generation, s.workspace_id, s.project_id, s.execution, s.data_row_ids, free.state = 'leased',
+              s.suspect_data_row_id, s.suspect_leases
+""")
+
+_PENDING = text("""
+    SELECT wanted.id FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS wanted(id, place)
+    WHERE NOT EXISTS (SELECT 1 FROM row_outcomes o WHERE o.model_run_id = :run AND o.data_row_id = wanted.id)
+    ORDER BY wanted.place
+""")
+
+_LOCK = text("SELECT 1 FROM segments WHERE id = :id AND generation = :generation AND state = 'leased' FOR UPDATE")
+
+_HEARTBEAT = text("""
+    UPDATE segments SET heartbeat_at = clock_timestamp()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS held(id, generation)
+    WHERE segments.id = held.id AND segments.generation = held.generation AND segments.state = 'leased'
+    RETURNING segments.id
+""")
+
+_SUSPECT = text("""
+    UPDATE segments
+    SET suspect_leases = CASE WHEN suspect_data_row_id = :row THEN suspect_leases + 1 ELSE 1 END,
+        suspect_data_row_id = :row
+    WHERE id = :id AND generation = :generation AND state = 'leased'
+    RETURNING suspect_leases
+""")
+
+
+async def claim(
+    work: UnitOfWork, *, purpose: str, holder: str, lease_seconds: float, held_projects: Sequence[UUID]
+) -> Claim | None:
+    """Lease the fairest free segment; None when there is none whose model is ready."""
+    turn = await work.session.execute(
+        _RUNS_IN_TURN, {"held": list(held_projects), "lease": lease_seconds, "purpose": purpose}
+    )
+    for model_run_id in turn.scalars().all():
+        taken = (
+            await work.session.execute(_TAKE, {"run": model_run_id, "lease": lease_seconds, "holder": holder})
+        ).one_or_none()
+        if taken is None:
+            continue
+        run = await runs.start(work, model_run_id)
+        if run is None:  # cancelled or paused since we looked: its segments are closed in that transaction
+            raise LeaseLost
+        segment_id, generation, workspace_id, project_id, execution, rows, taken_over, suspect, suspect_leases = taken
+        pending = await work.session.scalars(_PENDING, {"ids": rows, "run": model_run_id})
+        return Claim(
+            segment_id=segment_id,
+            generation=generation,
+            workspace_id=workspace_id,
+            project_id=project_id,
+            model_run_id=model_run_id,
+            execution=execution,
+            alignment_version=run.alignment_version,
+            configuration=RunConfiguration.model_validate(run.configuration),
+            pending=tuple(pending),
+            taken_over=taken_over,
+            suspect=suspect,
+            suspect_leases=suspect_leases,
+        )
+    return None
+
+
+async def lock(session: AsyncSession, claimed: Claim) -> None:
+    """Hold the segment until commit, as the first statement of a transaction that writes for it."""
+    found = await session.scalar(_LOCK, {"id": claimed.segment_id, "generation": claimed.generation})
+    if found is None:
+        raise LeaseLost
+
+
+async def heartbeat(session: AsyncSession, claims: Sequence[Claim]) -> set[UUID]:
+    """Say that this worker lives; answers the segments it still holds."""
+    kept = await session.scalars(
+        _HEARTBEAT, {"ids": [c.segment_id for c in claims], "generations": [c.generation for c in claims]}
+    )
+    return set(kept)
+
+
+async def suspect(session: AsyncSession, claimed: Claim, data_row_id: UUID) -> None:
+    """Commit which row runs alone next, so that its next worker knows whom to blame."""
+    found = await session.scalar(
+        _SUSPECT, {"id": claimed.segment_id, "generation": claimed.generation, "row": data_row_id}
+    )
+    if found is None:
+        raise LeaseLost
+
+
+async def give_back(session: AsyncSession, claimed: Claim) -> None:
+    """Leave the segment for any worker, at once and without blame."""
+    await session.execute(
+        text("""
+            UPDATE segments SET state = 'open', holder = NULL, heartbeat_at = NULL
+            WHERE id = :id AND generation = :generation AND state = 'leased'
+        """),
+        {"id": claimed.segment_id, "generation": claimed.generation},
+    )
+
+
+async def finish(work: UnitOfWork, claimed: Claim) -> None:
+    """Close a segment whose rows all have an outcome, and the run with its last one."""
+    await lock(work.session, claimed)
+    await work.session.execute(
+        text("UPDATE segments SET state = 'done', holder = NULL, finished_at = clock_timestamp() WHERE id = :id"),
+        {"id": claimed.segment_id},
+    )
+    await runs.segment_ended(work, claimed.model_run_id, claimed.segment_id)

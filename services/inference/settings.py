@@ -1,0 +1,29 @@
+"""Settings of an inference worker, from the environment."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.settings import EgressSettings, ObjectStoreSettings, SharedSettings
+
+
+class InferenceSettings(SharedSettings, ObjectStoreSettings, EgressSettings):
+    triton_url: str = Field(description="gRPC address of Triton, host:port")
+    inference_host: str = Field(default="127.0.0.1", description="address health and metrics are served on")
+    inference_metrics_port: int = Field(default=8002, ge=1, le=65535, description="port of health and metrics")
+    inference_purpose: Literal["run", "preview"] = Field(default="run", description="which segments this worker takes")
+    inference_lanes: int = Field(default=2, ge=1, le=16, description="segments a worker holds at once")
+    inference_batches_in_flight: int = Field(default=4, ge=1, le=64, description="batches a segment has under way")
+    inference_threads: int = Field(default=2, ge=1, le=64, description="threads that decode inputs")
+    inference_deadline_seconds: float = Field(default=30, gt=0, description="longest a call to Triton may take")
+    inference_patience_seconds: float = Field(
+        default=4, gt=0, description="how long a batch waits for a Triton that is away before its segment is given back"
+    )
+    inference_lease_seconds: float = Field(
+        default=10, gt=0, description="a worker silent for this long lost its segments"
+    )
+    inference_heartbeat_seconds: float = Field(default=3, gt=0, description="how often a worker says that it lives")
+    inference_poll_seconds: float = Field(default=2, gt=0, description="how often an idle worker looks without a ring")
+    inference_drain_seconds: float = Field(
+        default=20, gt=0, description="how long a stopping worker finishes its batches"
+    )
