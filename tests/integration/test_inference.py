@@ -1,0 +1,136 @@
+"""A worker on real parts: what it finds, what it stores, and that one bad row costs no neighbour."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import pytest
+
+from services.inference.inputs.content import ContentReader
+from services.inference.pipeline import Machinery
+from services.inference.settings import InferenceSettings
+from services.inference.triton import Triton
+from services.inference.worker import Worker
+from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.egress import Egress
+from shared.hints import Hints
+from shared.model_card import BuiltModel
+from shared.object_store import ObjectStore
+from shared.queue import JobQueue
+from shared.signals import Signals
+from tests.support.servers import MODELS, PICTURES
+from tests.support.world import World, built_models, entry, make_world
+
+DETECTOR, CLASSIFIER = "detect-nanodet", "classify-efficientnet"
+
+
+@pytest.fixture
+async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
+    engine = create_engine(InferenceSettings(), "test")
+    yield create_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def world(sessions: Sessions, object_store_url: str) -> World:
+    return await make_world(sessions, ObjectStore(object_store_url))
+
+
+@asynccontextmanager
+async def working(world: World, **changed: object) -> AsyncIterator[Worker]:
+    """A worker as its process runs it, without the doorbell: it finds the work by looking."""
+    settings = InferenceSettings(inference_poll_seconds=0.1, **changed)  # type: ignore[arg-type]
+    redis_url = settings.redis_url.get_secret_value()
+    signals = Signals(JobQueue(redis_url), Hints(redis_url))
+    egress = Egress(settings)
+    triton = Triton(settings.triton_url, settings.inference_deadline_seconds)
+    with ThreadPoolExecutor(2) as threads:
+        worker = Worker(
+            Machinery(settings, world.sessions, ContentReader(world.store, egress), triton, threads), signals
+        )
+        tasks = [asyncio.create_task(task) for task in (worker.work(), worker.beat(), worker.keeper.keep())]
+        yield worker
+        worker.stop()
+        await asyncio.wait({tasks[0]}, timeout=20)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(triton.close(), egress.close(), signals.close())
+
+
+async def until_ended(world: World, run_id: UUID, seconds: float = 60) -> str:
+    async with asyncio.timeout(seconds):
+        while (run := await world.run(run_id)).finished_at is None:
+            await asyncio.sleep(0.05)
+    return run.state
+
+
+async def submitted(world: World, slug: str, rows: list[UUID], *classes: tuple[str, float]) -> tuple[UUID, BuiltModel]:
+    built = built_models(MODELS)[slug]
+    model_id = await world.add_model(built)
+    entries = [entry(name, threshold) for name, threshold in classes]
+    return await world.start_run(built, model_id, rows, entries=entries, segment_size=2), built
+
+
+async def test_detector_finds_what_is_in_the_pictures(world: World) -> None:
+    pictures = ("astronaut.png", "chelsea.png")
+    rows = {name: await world.add_image(name, (PICTURES / name).read_bytes()) for name in pictures}
+    run_id, _ = await submitted(world, DETECTOR, list(rows.values()), ("person", 0.35), ("cat", 0.35))
+    async with working(world):
+        assert await until_ended(world, run_id) == "completed"
+    sure = {(one.data_row_id, one.model_class) for one in await world.detections(run_id) if one.confidence > 0.5}
+    assert (rows["astronaut.png"], "person") in sure
+    assert (rows["chelsea.png"], "cat") in sure
+    person = next(one for one in await world.detections(run_id) if one.model_class == "person" and one.confidence > 0.5)
+    # The astronaut fills most of the 512 x 512 picture.
+    assert person.annotation["height"] > 350
+    assert person.annotation["width"] > 250
+    assert 0 <= person.annotation["left"] <= 512
+
+
+async def test_classifier_names_the_picture(world: World) -> None:
+    row = await world.add_image("coffee.png", (PICTURES / "coffee.png").read_bytes())
+    run_id, _ = await submitted(world, CLASSIFIER, [row])
+    async with working(world):
+        assert await until_ended(world, run_id) == "completed"
+    best = (await world.detections(run_id))[0]
+    assert best.model_class in {"espresso", "cup", "coffee mug"}
+    assert best.annotation == {"kind": "classification"}
+
+
+async def test_a_bad_row_costs_no_neighbour(world: World) -> None:
+    good = (PICTURES / "chelsea.png").read_bytes()
+    jpeg = (PICTURES / "china.jpg").read_bytes()
+    contents = {
+        "good": good,
+        "text": b"no image",
+        "cut": jpeg[: len(jpeg) // 2],
+        "cut png": good[:20_000],
+        "also": jpeg,
+    }
+    rows = {name: await world.add_image(name, content) for name, content in contents.items()}
+    run_id, _ = await submitted(world, DETECTOR, list(rows.values()), ("cat", 0.35))
+    async with working(world):
+        assert await until_ended(world, run_id) == "completed_with_errors"
+    outcomes = {one.data_row_id: one for one in await world.outcomes(run_id)}
+    assert {name for name, row in rows.items() if outcomes[row].state == "succeeded"} == {"good", "also"}
+    assert outcomes[rows["text"]].code == "not_an_image"
+    assert outcomes[rows["cut"]].code == "undecodable_image"
+    assert outcomes[rows["cut png"]].code == "undecodable_image"
+    assert all(outcomes[rows[name]].stage == "decode" for name in ("text", "cut", "cut png"))
+    run = await world.run(run_id)
+    assert (run.succeeded, run.failed, run.total) == (2, 3, 5)
+
+
+async def test_events_are_gapless_and_end_with_the_terminal_one(world: World) -> None:
+    row = await world.add_image("chelsea.png", (PICTURES / "chelsea.png").read_bytes())
+    run_id, _ = await submitted(world, DETECTOR, [row], ("cat", 0.35))
+    async with working(world):
+        await until_ended(world, run_id)
+    assert await world.event_types() == [
+        (1, "model_run.queued"),
+        (2, "model_run.started"),
+        (3, "model_run.completed"),
+    ]
