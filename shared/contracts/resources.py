@@ -1,0 +1,71 @@
+"""Resources that two services show in the same words: the api as a GET body, the notifier as a snapshot."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.contracts.events import RunState, Subject
+from shared.model_card import MediaType
+
+
+class Resource(BaseModel):
+    # An undeclared field is a contract bug: fail at construction, not in a client.
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Project(Resource):
+    id: UUID
+    name: str
+    description: str
+    media_type: MediaType
+    ontology_version: int = Field(description="0 while there is no ontology")
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ModelRun(Resource):
+    """`done` counts rows with an outcome. While the run is open the counters are those of this moment."""
+
+    id: UUID
+    project_id: UUID
+    catalog_model_id: UUID | None = Field(description="null when the predictions were made elsewhere")
+    purpose: Literal["run", "preview", "import"]
+    name: str
+    state: RunState
+    state_reason: str | None
+    execution: int = Field(description="1 for the first pass; each retry of failed rows is one more")
+    alignment_version: int
+    priority: int
+    total: int
+    done: int
+    succeeded: int
+    failed: int
+    skipped: int
+    detections: int
+    results_discarded: bool
+    created_by: UUID
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Notification(Resource):
+    """A notifying event as one member sees it. `offset` is its place in the workspace's stream."""
+
+    id: UUID = Field(description="the event's id")
+    offset: int
+    type: str
+    subject: Subject
+    occurred_at: datetime
+    data: dict[str, Any]
+    read_at: datetime | None
+
+
+class Notifications(Resource):
+    """The newest ones, newest first, and how many of all are unread."""
+
+    items: tuple[Notification, ...]
+    unread: int

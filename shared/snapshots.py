@@ -1,0 +1,117 @@
+"""Reads resources for whoever shows them: the api as a GET body, the notifier beside the offset they belong to.
+
+Each takes the caller's session, so that a snapshot and the head of its stream come from one transaction, and each
+answers None for what another workspace has.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.contracts.events import NOTIFYING_TYPES, Envelope
+from shared.contracts.resources import ModelRun, Notification, Notifications, Project
+from shared.database.tables import EventRow, ModelRunRow, NotificationReadRow, ProjectRow, SegmentRow
+
+_NOTIFICATIONS = 50
+_PROJECT_FIELDS = set(Project.model_fields)
+_RUN_FIELDS = set(ModelRun.model_fields) - {"done", "succeeded", "failed", "skipped", "detections"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounters:
+    succeeded: int
+    failed: int
+    skipped: int
+    detections: int
+
+    @property
+    def done(self) -> int:
+        return self.succeeded + self.failed + self.skipped
+
+
+async def project_snapshot(session: AsyncSession, workspace_id: UUID, project_id: UUID) -> Project | None:
+    row = await session.scalar(
+        select(ProjectRow).where(
+            ProjectRow.id == project_id, ProjectRow.workspace_id == workspace_id, ProjectRow.deleted_at.is_(None)
+        )
+    )
+    return Project.model_validate({name: getattr(row, name) for name in _PROJECT_FIELDS}) if row else None
+
+
+async def model_run_snapshot(session: AsyncSession, workspace_id: UUID, model_run_id: UUID) -> ModelRun | None:
+    """None for a run of a deleted project as well."""
+    row = await session.scalar(
+        select(ModelRunRow)
+        .join(ProjectRow, ProjectRow.id == ModelRunRow.project_id)
+        .where(
+            ModelRunRow.id == model_run_id, ModelRunRow.workspace_id == workspace_id, ProjectRow.deleted_at.is_(None)
+        )
+    )
+    return model_run_of(row, await run_counters(session, row)) if row else None
+
+
+def model_run_of(row: ModelRunRow, counters: RunCounters) -> ModelRun:
+    return ModelRun.model_validate(
+        {
+            **{name: getattr(row, name) for name in _RUN_FIELDS},
+            "done": counters.done,
+            "succeeded": counters.succeeded,
+            "failed": counters.failed,
+            "skipped": counters.skipped,
+            "detections": counters.detections,
+        }
+    )
+
+
+async def run_counters(session: AsyncSession, row: ModelRunRow) -> RunCounters:
+    """The run's own counters grow when a segment ends; what open segments have done so far is added here."""
+    found = await session.execute(
+        select(
+            func.coalesce(func.sum(SegmentRow.succeeded), 0),
+            func.coalesce(func.sum(SegmentRow.failed), 0),
+            func.coalesce(func.sum(SegmentRow.skipped), 0),
+            func.coalesce(func.sum(SegmentRow.detections), 0),
+        ).where(SegmentRow.model_run_id == row.id, SegmentRow.state.in_(("open", "leased")))
+    )
+    succeeded, failed, skipped, detections = (int(count) for count in found.one())
+    return RunCounters(
+        row.succeeded + succeeded, row.failed + failed, row.skipped + skipped, row.detections + detections
+    )
+
+
+async def notifications_snapshot(session: AsyncSession, workspace_id: UUID, member_id: UUID) -> Notifications:
+    found = await session.execute(
+        _notifications(workspace_id, member_id).order_by(EventRow.offset.desc()).limit(_NOTIFICATIONS)
+    )
+    unread = await session.scalar(
+        select(func.count()).select_from(
+            _notifications(workspace_id, member_id).where(NotificationReadRow.read_at.is_(None)).subquery()
+        )
+    )
+    return Notifications(items=tuple(_notification(*row) for row in found), unread=unread or 0)
+
+
+def _notifications(workspace_id: UUID, member_id: UUID) -> Select[tuple[EventRow, NotificationReadRow]]:
+    return (
+        select(EventRow, NotificationReadRow)
+        .outerjoin(
+            NotificationReadRow,
+            (NotificationReadRow.event_id == EventRow.event_id) & (NotificationReadRow.member_id == member_id),
+        )
+        .where(EventRow.stream_id == workspace_id, EventRow.type.in_(NOTIFYING_TYPES))
+    )
+
+
+def _notification(event: EventRow, read: NotificationReadRow | None) -> Notification:
+    envelope = Envelope.model_validate_json(event.payload)
+    return Notification(
+        id=envelope.id,
+        offset=event.offset,
+        type=envelope.type,
+        subject=envelope.subject,
+        occurred_at=envelope.occurred_at,
+        data=envelope.data,
+        read_at=read.read_at if read else None,
+    )
