@@ -90,10 +90,10 @@ async def notifications_snapshot(session: AsyncSession, workspace_id: UUID, memb
             _notifications(workspace_id, member_id).where(NotificationReadRow.read_at.is_(None)).subquery()
         )
     )
-    return Notifications(items=tuple(_notification(*row) for row in found), unread=unread or 0)
+    return Notifications(items=tuple(_notification(event, read) for event, read in found), unread=unread or 0)
 
 
-def _notifications(workspace_id: UUID, member_id: UUID) -> Select[tuple[EventRow, NotificationReadRow]]:
+def _notifications(workspace_id: UUID, member_id: UUID) -> Select[EventRow, NotificationReadRow]:
     return (
         select(EventRow, NotificationReadRow)
         .outerjoin(

@@ -161,7 +161,7 @@ class PositionMessage(_FromServer):
 
 
 class ErrorMessage(_FromServer):
-    """A refused request on an open connection; the subscription of that id does not exist (any more)."""
+    """A refused request; the connection stays. Where the code is `conflict`, an older subscription has that id."""
 
     type: Literal["error"] = "error"
     id: SubscriptionId
