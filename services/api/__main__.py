@@ -1,0 +1,26 @@
+"""`python -m services.api`: one process that serves HTTP. Run more of them behind a balancer for more."""
+
+import uvicorn
+
+from services.api.app import create_app
+from services.api.settings import ApiSettings
+from shared.telemetry import configure_logging
+
+
+def main() -> None:
+    settings = ApiSettings()
+    configure_logging(settings, "api")
+    uvicorn.run(
+        create_app(settings),
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Members, API keys, tickets: what is read and written."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.database.tables import ApiKeyRow, MemberRow, WebsocketTicketRow
+
+_NOTED_EVERY = func.make_interval(0, 0, 0, 0, 0, 1)  # one minute
+_PURGED_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInUse:
+    """A key that may be used now. `is_stale`: its last use was noted more than a minute ago."""
+
+    workspace_id: UUID
+    member_id: UUID
+    role: str
+    secret_sha256: bytes
+    is_stale: bool
+
+
+async def find_key_in_use(session: AsyncSession, api_key_id: UUID) -> KeyInUse | None:
+    """None as well when it is revoked or expired, or its member disabled; by the database's clock."""
+    found = await session.execute(
+        select(
+            ApiKeyRow.workspace_id,
+            ApiKeyRow.member_id,
+            MemberRow.role,
+            ApiKeyRow.secret_sha256,
+            or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at < func.now() - _NOTED_EVERY),
+        )
+        .join(MemberRow, MemberRow.id == ApiKeyRow.member_id)
+        .where(
+            ApiKeyRow.id == api_key_id,
+            ApiKeyRow.revoked_at.is_(None),
+            or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > func.now()),
+            MemberRow.disabled_at.is_(None),
+        )
+    )
+    row = found.one_or_none()
+    return KeyInUse(*row) if row else None
+
+
+async def note_use(session: AsyncSession, api_key_id: UUID) -> None:
+    # Skip what another request notes right now: nobody waits for a convenience.
+    free = select(ApiKeyRow.id).where(ApiKeyRow.id == api_key_id).with_for_update(skip_locked=True).scalar_subquery()
+    await session.execute(update(ApiKeyRow).where(ApiKeyRow.id == free).values(last_used_at=func.now()))
+
+
+async def find_member(session: AsyncSession, workspace_id: UUID, member_id: UUID) -> MemberRow | None:
+    return await session.scalar(
+        select(MemberRow).where(MemberRow.workspace_id == workspace_id, MemberRow.id == member_id)
+    )
+
+
+async def lock_admins(session: AsyncSession, workspace_id: UUID) -> list[UUID]:
+    """Members who are admins and may act. Locked, so that two requests cannot each remove the last but one."""
+    found = await session.scalars(
+        select(MemberRow.id)
+        .where(MemberRow.workspace_id == workspace_id, MemberRow.role == "admin", MemberRow.disabled_at.is_(None))
+        .order_by(MemberRow.id)
+        .with_for_update()
+    )
+    return list(found)
+
+
+async def list_members(session: AsyncSession, workspace_id: UUID, after: UUID | None, limit: int) -> list[MemberRow]:
+    wanted = select(MemberRow).where(MemberRow.workspace_id == workspace_id)
+    if after is not None:
+        wanted = wanted.where(MemberRow.id > after)
+    return list(await session.scalars(wanted.order_by(MemberRow.id).limit(limit)))
+
+
+async def find_api_key(session: AsyncSession, workspace_id: UUID, api_key_id: UUID) -> ApiKeyRow | None:
+    return await session.scalar(
+        select(ApiKeyRow).where(ApiKeyRow.workspace_id == workspace_id, ApiKeyRow.id == api_key_id).with_for_update()
+    )
+
+
+async def list_api_keys(session: AsyncSession, workspace_id: UUID, after: UUID | None, limit: int) -> list[ApiKeyRow]:
+    wanted = select(ApiKeyRow).where(ApiKeyRow.workspace_id == workspace_id)
+    if after is not None:
+        wanted = wanted.where(ApiKeyRow.id > after)
+    return list(await session.scalars(wanted.order_by(ApiKeyRow.id).limit(limit)))
+
+
+async def purge_tickets(session: AsyncSession) -> None:
+    """Drop some that nobody used in time, so that the table stays bounded without a job of its own."""
+    old = (
+        select(WebsocketTicketRow.ticket_sha256)
+        .where(WebsocketTicketRow.expires_at < func.now())
+        .limit(_PURGED_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    await session.execute(delete(WebsocketTicketRow).where(WebsocketTicketRow.ticket_sha256.in_(old)))
+
+
+async def delete_tickets_of_member(session: AsyncSession, member_id: UUID) -> None:
+    await session.execute(delete(WebsocketTicketRow).where(WebsocketTicketRow.member_id == member_id))
+
+
+async def delete_tickets_of_key(session: AsyncSession, api_key_id: UUID) -> None:
+    await session.execute(delete(WebsocketTicketRow).where(WebsocketTicketRow.api_key_id == api_key_id))
+
+
+async def database_now(session: AsyncSession) -> datetime:
+    found: datetime = (await session.execute(select(func.now()))).scalar_one()
+    return found

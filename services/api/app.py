@@ -1,0 +1,68 @@
+"""The api as one ASGI application. To add a feature: write its folder, name its router in `ROUTERS`."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from services.api import health
+from services.api.access import routes as access
+from services.api.metrics import HttpMetrics
+from services.api.middleware import RequestContext
+from services.api.problems import install_problem_handlers
+from services.api.resources import open_resources
+from services.api.settings import ApiSettings
+
+ROUTERS: tuple[APIRouter, ...] = (
+    access.router,
+    access.tickets,
+)
+"""Every feature of the api, in the order of its documentation."""
+
+_TAGS: Sequence[dict[str, str]] = (
+    {"name": "access", "description": "Members, their API keys, and tickets for websockets."},
+    {"name": "projects", "description": "Projects, their ontologies, readiness and event log."},
+    {"name": "data-rows", "description": "Things to label, their content, and batches of them."},
+    {"name": "models", "description": "The model catalog, and how a model fits a project."},
+    {"name": "model-runs", "description": "Model runs: submit, watch, cancel; their outcomes and pre-labels."},
+    {"name": "review", "description": "What people decide about pre-labels, and the labels that come of it."},
+    {"name": "notifications", "description": "What a member should know about."},
+    {"name": "health", "description": "For probes and monitoring; no key is needed."},
+)
+_ABOUT = """Model-assisted labeling: a model proposes labels on a project's data, a person reviews them.
+
+Every error is an RFC 9457 problem (`application/problem+json`) with a stable `type`; `errors[]` point into the body.
+Lists are paged by `page_size` and `page_token`. A POST that creates takes an `Idempotency-Key`: the same key and body
+give the same answer for 24 hours. What has an `ETag` is changed with `If-Match`.
+"""
+
+
+def create_app(settings: ApiSettings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources(settings) as resources:
+            app.state.resources = resources
+            yield
+
+    app = FastAPI(
+        title="Prelabel",
+        version="0.1.0",
+        summary="Model-assisted labeling",
+        description=_ABOUT,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        openapi_tags=list(_TAGS),
+        openapi_url="/openapi.json",
+    )
+    app.state.metrics = HttpMetrics()
+    install_problem_handlers(app)
+    app.add_middleware(RequestContext, metrics=app.state.metrics)
+    for router in (*ROUTERS, health.router):
+        app.include_router(router)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    # Generated clients take their names from it, so it is the function's name and nothing that changes with a path.
+    return route.name

@@ -1,0 +1,45 @@
+"""Where in a body something is wrong: pydantic's locations as JSON pointers (RFC 6901)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.errors import FieldError
+
+_NOTHING = object()
+
+
+def escape(part: int | str) -> str:
+    """One part of a pointer. Half a surrogate pair cannot be sent, so it is shown as a question mark."""
+    return str(part).encode(errors="replace").decode().replace("~", "~0").replace("/", "~1")
+
+
+def field_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldError]:
+    """Pydantic's errors as ours; `body` is what was validated, and locations are relative to it."""
+    return [
+        FieldError(pointer_of(error["loc"], body, missing=error["type"] == "missing"), error["type"], error["msg"])
+        for error in errors
+    ]
+
+
+def pointer_of(location: Sequence[int | str], body: Any, *, missing: bool = False) -> str:
+    """Pydantic also names the members of unions, which a body does not have: what is not there is left out.
+
+    The last part of a location is not there either when the field is `missing`; it is what to point at all the same.
+    """
+    pointer, here = "", body
+    for index, part in enumerate(location):
+        child = _child(here, part)
+        if child is not _NOTHING:
+            here = child
+        elif not (missing and index == len(location) - 1):
+            continue
+        pointer += f"/{escape(part)}"
+    return pointer
+
+
+def _child(parent: Any, part: int | str) -> Any:
+    if isinstance(parent, dict):
+        return parent.get(part, _NOTHING)
+    if isinstance(parent, list) and isinstance(part, int) and part < len(parent):
+        return parent[part]
+    return _NOTHING

@@ -1,0 +1,135 @@
+"""Every error as an RFC 9457 problem. The text of an exception of ours is meant for clients; no other's is shown."""
+
+from http import HTTPStatus
+from typing import Any
+
+from asyncpg import exceptions as pg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from services.api.pointers import field_errors
+from shared.contracts.http import Problem, problem_of
+from shared.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Malformed,
+    NotFound,
+    PreconditionFailed,
+    PreconditionRequired,
+    PrelabelError,
+    TooLarge,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    Unprocessable,
+    UnsupportedMedia,
+)
+from shared.telemetry import logger
+
+MEDIA_TYPE = "application/problem+json"
+_CLASSES: tuple[type[PrelabelError], ...] = (
+    Malformed,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    Conflict,
+    PreconditionFailed,
+    TooLarge,
+    UnsupportedMedia,
+    Unprocessable,
+    PreconditionRequired,
+    TooManyRequests,
+    Unavailable,
+)
+_BY_STATUS = {error.status: error for error in _CLASSES}
+_RETRY = {"Retry-After": "1"}
+
+log = logger(__name__)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For `responses=` of a route: these statuses as problems, beside those which any route may give."""
+    return {status: _declared(status) for status in sorted({401, 403, 422, 503, *statuses})}
+
+
+def answer(error: PrelabelError, request: Request) -> Response:
+    request_id = getattr(request.state, "request_id", None)
+    return JSONResponse(problem_of(error, request_id), error.status, error.headers, MEDIA_TYPE)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(PrelabelError, _ours)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeout, _away)
+    app.add_exception_handler(OSError, _away)
+
+
+def _declared(status: int) -> dict[str, Any]:
+    error = _BY_STATUS[status]
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"model": Problem, "description": error.title, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PrelabelError)
+    return answer(error, request)
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return answer(_of_validation(error), request)
+
+
+def _of_validation(error: RequestValidationError) -> PrelabelError:
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return Malformed("the body is not JSON", code="malformed_json")
+    if any(one["loc"][0] == "path" for one in found):
+        return NotFound()
+    in_body = [{**one, "loc": one["loc"][1:]} for one in found if one["loc"][0] == "body"]
+    elsewhere = [
+        FieldError("", str(one["type"]), f"{one['loc'][0]} parameter {one['loc'][-1]}: {one['msg']}")
+        for one in found
+        if one["loc"][0] != "body"
+    ]
+    return Unprocessable(errors=[*elsewhere, *field_errors(in_body, error.body)])
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    known = _BY_STATUS.get(error.status_code)
+    if known is not None:
+        return answer(known(), request)
+    other = PrelabelError()
+    other.status, other.title = error.status_code, HTTPStatus(error.status_code).phrase
+    other.code, other.detail = other.title.lower().replace(" ", "_"), other.title
+    other.headers = dict(error.headers or {})
+    return answer(other, request)
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    cause = getattr(getattr(error, "orig", None), "__cause__", None)
+    if isinstance(cause, pg.DataError):
+        # A schema should have refused it before; the client must not see that as our failure all the same.
+        log.warning("value_refused_by_database", error=type(cause).__name__, path=request.url.path)
+        return answer(Unprocessable("a value is out of the range that can be stored", code="invalid_value"), request)
+    if isinstance(cause, pg.PostgresConnectionError | pg.OperatorInterventionError | pg.InsufficientResourcesError):
+        return await _away(request, error)
+    if isinstance(cause, pg.DeadlockDetectedError | pg.SerializationError | pg.LockNotAvailableError):
+        return await _away(request, error)
+    if isinstance(cause, pg.InterfaceError | OSError):
+        return await _away(request, error)
+    raise error  # what is left is a fault of ours; the outermost middleware answers and logs it
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    log.warning("database_away", error=type(error).__name__, path=request.url.path)
+    return answer(Unavailable("the database does not answer at the moment", headers=_RETRY), request)

@@ -1,0 +1,20 @@
+"""Settings of the api."""
+
+from pydantic import Field, SecretStr
+
+from shared.settings import EgressSettings, ObjectStoreSettings, SharedSettings
+
+
+class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings):
+    api_host: str = Field(default="127.0.0.1", description="address the api listens on")
+    api_port: int = Field(default=8000, ge=0, le=65535, description="port the api listens on")
+    secret_key: SecretStr = Field(min_length=16, description="signs page tokens; the same for every api process")
+    public_notifier_url: str | None = Field(
+        default=None,
+        description="websocket address browsers reach the notifier at, as wss://host/v1/ws; stands beside each ticket",
+    )
+    max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="largest JSON body of a request")
+    max_upload_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, description="largest file of an upload")
+    shutdown_grace_seconds: int = Field(
+        default=10, ge=0, le=600, description="how long requests may go on after SIGTERM"
+    )
