@@ -76,8 +76,9 @@ def no_broad_except(path: Path, source: Source) -> Iterator[Finding]:
     if path.parts[0] not in {"shared", "services"}:
         return
     for node in ast.walk(source.tree):
-        broad = isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Name) and node.type.id == "Exception"
-        if broad and "#" not in source.lines[node.lineno - 1]:
+        if not isinstance(node, ast.ExceptHandler) or not isinstance(node.type, ast.Name):
+            continue
+        if node.type.id == "Exception" and "#" not in source.lines[node.lineno - 1]:
             yield node.lineno, "name the exceptions, or say why not"
 
 
