@@ -1,7 +1,6 @@
 """Log files, one a service, and their lines on the terminal with the service's name in front."""
 
 import asyncio
-import io
 import shutil
 import sys
 import time
@@ -19,7 +18,7 @@ class Terminal:
     def __init__(self, names: Iterable[str], own_log: Path, out: TextIO = sys.stdout) -> None:
         self._names = ["supervisor", *names]
         self._width = max(len(name) for name in self._names)
-        self._own_log, self._out = own_log, out
+        self._own_log, self._out, self._unread = own_log, out, False
 
     def say(self, line: str) -> None:
         with self._own_log.open("a") as file:
@@ -27,7 +26,7 @@ class Terminal:
         self.show("supervisor", line)
 
     def show(self, name: str, line: str) -> None:
-        if isinstance(self._out, io.StringIO):
+        if self._unread:
             return
         prefix = f"{time.strftime('%H:%M:%S')} {name:<{self._width}} |"
         if self._out.isatty():
@@ -37,7 +36,7 @@ class Terminal:
             self._out.flush()
         except BrokenPipeError:
             # Whoever read along is gone; the files are still written.
-            self._out = io.StringIO()
+            self._unread = True
 
 
 class Tail:

@@ -44,13 +44,15 @@ class Supervisor:
         housekeeping = asyncio.create_task(logs.keep_small(map(self._log, self._services)))
         keepers = {service.name: asyncio.create_task(self._keep(service)) for service in self._services}
         announcing = asyncio.create_task(self._announce(on_ready))
-        await self._ending.wait()
-        self._status.phase = "stopping"
-        self._publish()
-        await asyncio.gather(*(self._stop(service, keepers[service.name]) for service in self._services))
-        await _cancelled(housekeeping, announcing)
-        self._status.phase = "failed" if self._status.reason else "stopped"
-        self._publish()
+        try:
+            await self._ending.wait()
+        finally:
+            self._status.phase = "stopping"
+            self._publish()
+            await asyncio.gather(*(self._stop(service, keepers[service.name]) for service in self._services))
+            await _cancelled(housekeeping, announcing)
+            self._status.phase = "failed" if self._status.reason else "stopped"
+            self._publish()
         return 1 if self._status.reason else 0
 
     def end(self) -> None:
@@ -65,7 +67,7 @@ class Supervisor:
             for needed in service.after:
                 await self._ready[needed].wait()
             await (self._run_once(service) if service.once else self._keep_running(service))
-        except (ServiceFailed, ServiceUnusable, OSError) as failure:
+        except Exception as failure:  # whatever it is: a stack that lacks one service must not stay half up
             self._status.reason = f"{service.name}: {failure}"
             self._terminal.say(f"{self._status.reason}; the end of its log ({self._log(service)}):")
             for line in logs.last_lines(self._log(service), 15):
