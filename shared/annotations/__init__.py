@@ -1,6 +1,6 @@
 """Every annotation kind. To add one: write its file, add it to `Annotation`."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -41,6 +41,17 @@ Annotation = Annotated[
 ANNOTATION: TypeAdapter[Annotation] = TypeAdapter(Annotation)
 """Parses a stored or sent annotation of any kind."""
 
+_BY_KIND: dict[str, type[AnnotationValue]] = {
+    member.model_fields["kind"].default: member for member in get_args(get_args(Annotation)[0])
+}
+
+
+def features_taking(kind: str) -> frozenset[FeatureType]:
+    """The types of features a model that gives this kind of annotation can be aligned with."""
+    member = _BY_KIND[kind]
+    return member.becomes if member.taken_by is None else member.becomes | {member.taken_by}
+
+
 __all__ = [
     "ANNOTATION",
     "CLASSIFICATION_TYPES",
@@ -63,4 +74,5 @@ __all__ = [
     "Polyline",
     "Radio",
     "TextEntity",
+    "features_taking",
 ]

@@ -49,11 +49,15 @@ class Canvas:
 
 
 class AnnotationValue(BaseModel):
-    """A geometry or an answer. `taken_by` names the feature type it is without conversion."""
+    """A geometry or an answer.
+
+    `taken_by` names the feature type it is without conversion, `becomes` those it may be converted to.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     taken_by: ClassVar[FeatureType | None]
+    becomes: ClassVar[frozenset[FeatureType]] = frozenset()
 
     def area(self) -> float | None:
         """In square pixels; None where the kind has none."""

@@ -26,6 +26,7 @@ class BoundingBox(AnnotationValue):
     rotation: float | None = Field(default=None, allow_inf_nan=False, ge=-360, le=360)
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.BOUNDING_BOX
+    becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.POLYGON})
 
     def area(self) -> float:
         return self.width * self.height

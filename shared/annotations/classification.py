@@ -9,3 +9,5 @@ class Classification(AnnotationValue):
     kind: Literal["classification"] = "classification"
 
     taken_by: ClassVar[FeatureType | None] = None
+    # Through an option: the alignment says which.
+    becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.RADIO, FeatureType.CHECKLIST})

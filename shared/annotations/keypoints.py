@@ -23,6 +23,7 @@ class Keypoints(AnnotationValue):
     points: tuple[Keypoint, ...] = Field(min_length=1, max_length=1000)
 
     taken_by: ClassVar[FeatureType | None] = None
+    becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.POINT})
 
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         if target == FeatureType.POINT and len(self.points) == 1:

@@ -19,6 +19,7 @@ class Mask(AnnotationValue):
     counts: str = Field(min_length=1, max_length=10_000_000, pattern=r"^[0-o]+$")
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.MASK
+    becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.BOUNDING_BOX})
 
     @model_validator(mode="after")
     def _runs_fill_the_image(self) -> "Mask":

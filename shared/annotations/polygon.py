@@ -28,6 +28,7 @@ class Polygon(AnnotationValue):
     parts: tuple[PolygonPart, ...] = Field(min_length=1, max_length=10_000)
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.POLYGON
+    becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.BOUNDING_BOX})
 
     def area(self) -> float:
         return float(self.geometry().area)
