@@ -13,6 +13,7 @@ from shared.telemetry import logger
 _GROWN = "prelabel:streams"
 _PROGRESS = "prelabel:progress"
 _RETRY_SECONDS = 0.5
+_PROGRESS_PAUSE_MILLISECONDS = 200
 
 log = logger(__name__)
 
@@ -29,7 +30,9 @@ class Hints:
             await self._redis.publish(_GROWN, " ".join(str(stream_id) for stream_id in stream_ids))
 
     async def progress(self, progress: Progress) -> None:
-        await self._redis.publish(_PROGRESS, progress.model_dump_json())
+        """At most five a second a run, however many workers serve it; what is too soon is left out."""
+        if await self._redis.set(f"{_PROGRESS}:{progress.model_run_id}", 1, nx=True, px=_PROGRESS_PAUSE_MILLISECONDS):
+            await self._redis.publish(_PROGRESS, progress.model_dump_json())
 
     async def listen(self) -> AsyncIterator[Hint]:
         """Hints as they come, for ever. While Redis is away it reconnects; what is lost meanwhile a poll finds."""
