@@ -11,12 +11,14 @@ from services.api.access import routes as access
 from services.api.metrics import HttpMetrics
 from services.api.middleware import RequestContext
 from services.api.problems import install_problem_handlers
+from services.api.projects import routes as projects
 from services.api.resources import open_resources
 from services.api.settings import ApiSettings
 
 ROUTERS: tuple[APIRouter, ...] = (
     access.router,
     access.tickets,
+    projects.router,
 )
 """Every feature of the api, in the order of its documentation."""
 
