@@ -48,6 +48,10 @@ class Hints:
                 log.warning("hints_away", error=type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
 
+    async def ping(self) -> None:
+        """Raises RedisError or OSError when Redis is away."""
+        await self._redis.ping()
+
     async def close(self) -> None:
         await self._redis.aclose()
 

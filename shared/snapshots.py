@@ -41,12 +41,15 @@ async def project_snapshot(session: AsyncSession, workspace_id: UUID, project_id
 
 
 async def model_run_snapshot(session: AsyncSession, workspace_id: UUID, model_run_id: UUID) -> ModelRun | None:
-    """None for a run of a deleted project as well."""
+    """None for a preview, and for a run of a deleted project, as well."""
     row = await session.scalar(
         select(ModelRunRow)
         .join(ProjectRow, ProjectRow.id == ModelRunRow.project_id)
         .where(
-            ModelRunRow.id == model_run_id, ModelRunRow.workspace_id == workspace_id, ProjectRow.deleted_at.is_(None)
+            ModelRunRow.id == model_run_id,
+            ModelRunRow.workspace_id == workspace_id,
+            ModelRunRow.purpose != "preview",
+            ProjectRow.deleted_at.is_(None),
         )
     )
     return model_run_of(row, await run_counters(session, row)) if row else None

@@ -39,3 +39,10 @@ async def unit_of_work(sessions: Sessions, signals: Signals, actor: str) -> Asyn
         streams = await append_events(session, work.events, actor) if work.events else []
     # Committed. If the process dies here, idle workers and the notifier still look by themselves.
     await signals.send(work.doorbells, streams)
+
+
+@asynccontextmanager
+async def transaction(sessions: Sessions) -> AsyncIterator[AsyncSession]:
+    """A write that nobody needs to hear of."""
+    async with sessions.begin() as session:
+        yield session

@@ -1,0 +1,44 @@
+"""`python -m services.notifier`: one process that holds websockets. Run more of them for more clients."""
+
+import resource
+
+import uvicorn
+
+from services.notifier.app import create_app
+from services.notifier.settings import NotifierSettings
+from services.notifier.wire import WireProtocol
+from shared.telemetry import configure_logging
+
+_MAX_MESSAGE_BYTES = 64 * 1024
+_GRACE_SECONDS = 5
+
+
+def main() -> None:
+    settings = NotifierSettings()
+    configure_logging(settings, "notifier")
+    _allow_many_connections()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.notifier_host,
+        port=settings.notifier_port,
+        ws=WireProtocol,
+        ws_max_size=_MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        # The protocol has pings of its own, which browsers can see; a second set would only cost timers.
+        ws_ping_interval=None,
+        ws_ping_timeout=None,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+    )
+
+
+def _allow_many_connections() -> None:
+    """Each one is an open file, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The notifier as an application: who may connect, and how it is looked after."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from services.notifier.client import Client
+from services.notifier.parts import Notifier, running_notifier
+from services.notifier.session import Session
+from services.notifier.settings import NotifierSettings
+from services.notifier.wire import wire_of
+from shared.contracts.messages import SUBPROTOCOL, CloseCode
+
+_PATIENCE_SECONDS = 2.0
+
+
+def create_app(settings: NotifierSettings) -> Starlette:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with running_notifier(settings) as notifier:
+            app.state.notifier = notifier
+            yield
+
+    return Starlette(
+        routes=[
+            WebSocketRoute("/v1/ws", serve),
+            Route("/livez", get_liveness),
+            Route("/readyz", get_readiness),
+            Route("/metrics", get_metrics),
+        ],
+        lifespan=lifespan,
+    )
+
+
+async def serve(websocket: WebSocket) -> None:
+    notifier: Notifier = websocket.app.state.notifier
+    offered = SUBPROTOCOL in websocket.scope["subprotocols"]
+    await websocket.accept(subprotocol=SUBPROTOCOL if offered else None)
+    now = asyncio.get_running_loop().time()
+    queue_bytes = notifier.settings.notifier_client_queue_bytes
+    client = Client(wire_of(websocket.scope), queue_bytes, heard_at=now, pinged_at=now)
+    refusal = _refusal(websocket, notifier)
+    if refusal is not None:
+        client.close(*refusal)
+        return
+    notifier.desk.hub.enter(client)
+    try:
+        await Session(notifier.desk, client, websocket.receive).run()
+    finally:
+        notifier.desk.hub.exit(client)
+
+
+async def get_liveness(request: Request) -> Response:
+    """Whether the process answers. Asks no other part."""
+    del request
+    return JSONResponse({"status": "alive"})
+
+
+async def get_readiness(request: Request) -> Response:
+    """PostgreSQL is required. Without Redis events are late by up to a poll, and progress is missing."""
+    notifier: Notifier = request.app.state.notifier
+    postgresql, redis = await asyncio.gather(_answers(notifier.ask_database), _answers(notifier.hints.ping))
+    parts = {"postgresql": {"ok": postgresql, "required": True}, "redis": {"ok": redis, "required": False}}
+    return JSONResponse({"ready": postgresql, "parts": parts}, status_code=200 if postgresql else 503)
+
+
+async def get_metrics(request: Request) -> Response:
+    """Metrics in the Prometheus text format."""
+    del request
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _refusal(websocket: WebSocket, notifier: Notifier) -> tuple[CloseCode, str] | None:
+    """Why not. Said on the open connection, since browsers do not show why a handshake failed."""
+    if SUBPROTOCOL not in websocket.scope["subprotocols"]:
+        return CloseCode.BAD_MESSAGE, f"the subprotocol is {SUBPROTOCOL}"
+    if not _origin_is_allowed(websocket, notifier.settings.allowed_origins):
+        return CloseCode.FORBIDDEN, "this origin is not allowed"
+    if len(notifier.desk.hub.clients) >= notifier.settings.notifier_max_connections:
+        return CloseCode.TOO_MANY, "too many connections; reconnect later"
+    return None
+
+
+def _origin_is_allowed(websocket: WebSocket, allowed: tuple[str, ...]) -> bool:
+    origin = websocket.headers.get("origin")
+    if origin is None:
+        return True  # no browser, and thus no page that could misuse somebody's cookies or network
+    if allowed:
+        return origin in allowed
+    return urlsplit(origin).netloc == websocket.headers.get("host")
+
+
+async def _answers(ask: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await ask()
+    except Exception:  # each part fails in its own way, and each way means the same here
+        return False
+    return True

@@ -1,0 +1,186 @@
+"""Brings one subscription from where its client stands to live. The only place that waits for a client: its own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from services.notifier import metrics
+from services.notifier.frames import event_frame, frame_of
+from services.notifier.hub import Hub
+from services.notifier.log import EventLog, Opening
+from services.notifier.stream import HistoryLost, KeyGuard, Stream, Subscription
+from services.notifier.tickets import Identity
+from services.notifier.topics import Topic, selectors_of
+from shared.contracts.http import Problem, problem_of
+from shared.contracts.messages import CloseCode, ErrorMessage, Position, Subscribed
+from shared.database.event_log import Head, LoggedEvent
+from shared.errors import NotFound, PrelabelError, Unavailable
+from shared.telemetry import logger
+
+log = logger(__name__)
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`readers` is how many catch-ups ask PostgreSQL at once, so that the tail always finds a connection."""
+
+    page_size: int = 200
+    readers: int = 4
+    slow_client_seconds: float = 20
+    retry_seconds: float = 0.25
+    max_retry_seconds: float = 2
+
+
+class CatchUp:
+    def __init__(self, event_log: EventLog, hub: Hub, pace: Pace, wake: Callable[[Stream], None]) -> None:
+        self._log = event_log
+        self._hub = hub
+        self._pace = pace
+        self._wake = wake
+        self._turns = asyncio.Semaphore(pace.readers)
+        # Not cancelled when a client goes: that would break a connection to PostgreSQL in mid-answer.
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, subscription: Subscription, after: Position | None) -> None:
+        task = asyncio.create_task(self._run(subscription, after))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def follow_key(self, guard: KeyGuard, identity: Identity) -> None:
+        """From here on the guard hears of its key. Raises Unavailable, and NotFound for a workspace that has gone."""
+        topic = Topic(identity.workspace_id, identity.api_key_id)
+        stream = self._hub.join(guard, topic)
+        async with self._turns:
+            head = (await self._log.heads([stream.id])).get(stream.id)
+        if head is None:
+            raise NotFound()
+        self._start(stream, head)
+        guard.is_live = True
+
+    def restart(self, stream: Stream, head: Head | None) -> None:
+        """Its history was lost: all who follow it get a snapshot. `head` is None when the stream itself has gone."""
+        log.warning("history_lost", stream_id=str(stream.id))
+        metrics.HISTORY_LOST.inc()
+        for subscription in stream.restart_at(head):
+            self.start(subscription, None)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, subscription: Subscription, after: Position | None) -> None:
+        try:
+            await self._follow(subscription, after)
+        except _Left:
+            self._hub.leave(subscription)
+        except TimeoutError:
+            metrics.SLOW_CLIENTS_CLOSED.inc()
+            subscription.client.close(CloseCode.TOO_MANY, "too slow; reconnect and resume from your offset")
+        except PrelabelError as error:
+            self._refuse(subscription, error)
+        except Exception:
+            log.exception("catch_up_failed")
+            self._refuse(subscription, PrelabelError())
+
+    async def _follow(self, subscription: Subscription, after: Position | None) -> None:
+        while True:
+            stream = await self._open(subscription, after)
+            try:
+                await self._replay(subscription, stream)
+                return
+            except HistoryLost:
+                after = None
+
+    async def _open(self, subscription: Subscription, after: Position | None) -> Stream:
+        identity, wanted = subscription.identity, subscription.wanted
+        topic = await self._ask(subscription, partial(self._log.topic, identity, wanted))
+        # Join before reading the past: an event between the two is then seen twice, never missed.
+        stream = self._hub.join(subscription, topic)
+        opening = await self._ask(subscription, partial(self._log.open, identity, wanted, topic.stream_id, after))
+        self._start(stream, opening.head)
+        subscription.history = stream.history
+        subscription.offset = subscription.told = opening.offset
+        subscription.client.send(frame_of(_subscribed(subscription.id, opening)))
+        return stream
+
+    def _start(self, stream: Stream, head: Head) -> None:
+        try:
+            stream.start_at(head)
+        except HistoryLost:
+            self.restart(stream, head)
+        if stream.is_hinted:
+            # The hint for what came right after this head was too early to be followed.
+            stream.is_hinted = False
+            self._wake(stream)
+
+    async def _replay(self, subscription: Subscription, stream: Stream) -> None:
+        while not stream.go_live(subscription):
+            page = await self._ask(
+                subscription, partial(self._log.events, stream.id, subscription.offset, self._pace.page_size)
+            )
+            if not page or subscription.history != stream.history:
+                raise HistoryLost
+            for event in page:
+                await self._until_read(subscription)
+                _give(subscription, event)
+
+    async def _until_read(self, subscription: Subscription) -> None:
+        """Raises TimeoutError when the client takes too long."""
+        client = subscription.client
+        if client.is_behind:
+            async with asyncio.timeout(self._pace.slow_client_seconds):
+                await client.drained()
+        if subscription.is_over:
+            raise _Left
+
+    async def _ask(self, subscription: Subscription, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask the log, again and again while it is away and the client stays."""
+        delay = self._pace.retry_seconds
+        while not subscription.is_over:
+            with suppress(Unavailable):
+                async with self._turns:
+                    answer = await ask()
+                if subscription.is_over:
+                    break
+                return answer
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, self._pace.max_retry_seconds)
+        raise _Left
+
+    def _refuse(self, subscription: Subscription, error: PrelabelError) -> None:
+        self._hub.leave(subscription)
+        client = subscription.client
+        if client.subscriptions.get(subscription.id) is subscription:
+            del client.subscriptions[subscription.id]
+            metrics.SUBSCRIPTIONS.dec()
+            problem = Problem.model_validate(problem_of(error))
+            client.send(frame_of(ErrorMessage(id=subscription.id, problem=problem)))
+
+
+class _Left(Exception):
+    """The client or the subscription has gone meanwhile."""
+
+
+def _subscribed(subscription_id: str, opening: Opening) -> Subscribed:
+    return Subscribed(
+        id=subscription_id,
+        epoch=str(opening.head.epoch),
+        offset=opening.offset,
+        recovered=opening.snapshot is None,
+        snapshot=opening.snapshot,
+    )
+
+
+def _give(subscription: Subscription, event: LoggedEvent) -> None:
+    if event.offset != subscription.offset + 1:
+        raise HistoryLost
+    if subscription.topic is not None and subscription.topic.selector in selectors_of(event):
+        subscription.receive(event, event_frame(event))
+        metrics.EVENTS_SENT.inc()
+    else:
+        subscription.offset = event.offset

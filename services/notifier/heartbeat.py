@@ -1,0 +1,47 @@
+"""Pings, the cursors of filtered topics, and an end for clients that say nothing."""
+
+import asyncio
+
+from services.notifier.client import Client
+from services.notifier.frames import PING, frame_of
+from services.notifier.hub import Hub
+from services.notifier.stream import Subscription
+from shared.contracts.messages import CloseCode, PositionMessage
+
+_SILENT_HEARTBEATS = 2.5
+_LOOKS_A_HEARTBEAT = 10
+
+
+class Heartbeat:
+    def __init__(self, hub: Hub, seconds: float) -> None:
+        self._hub = hub
+        self._seconds = seconds
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._seconds / _LOOKS_A_HEARTBEAT)
+            self.beat(loop.time())
+
+    def beat(self, now: float) -> None:
+        for client in list(self._hub.clients):
+            if now - client.heard_at > _SILENT_HEARTBEATS * self._seconds:
+                client.close(CloseCode.TIMEOUT, "silent; answer pings with pongs")
+            elif now - client.pinged_at >= self._seconds:
+                client.pinged_at = now
+                client.send(PING)
+                self._move_cursors(client)
+
+    def _move_cursors(self, client: Client) -> None:
+        for subscription in client.subscriptions.values():
+            position = self._untold_position(subscription)
+            if position is not None:
+                subscription.told = position
+                client.send(frame_of(PositionMessage(id=subscription.id, offset=position)))
+
+    def _untold_position(self, subscription: Subscription) -> int | None:
+        stream = self._hub.stream_of(subscription)
+        if stream is None or not subscription.is_live:
+            return None
+        position = stream.position_of(subscription)
+        return position if position > subscription.told else None

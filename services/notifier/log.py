@@ -1,0 +1,95 @@
+"""What the notifier reads of the event log. While PostgreSQL is away every method raises Unavailable."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PostgresUUID
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.notifier.availability import unavailable_when_away
+from services.notifier.tickets import Identity
+from services.notifier.topics import Topic, WantedTopic
+from shared.contracts.messages import Position
+from shared.database.engine import Sessions
+from shared.database.event_log import Head, LoggedEvent, read_events, read_head
+from shared.database.tables import StreamRow
+from shared.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Where a subscription begins: at `offset`, with a snapshot of that very moment or with what was missed."""
+
+    head: Head
+    offset: int
+    snapshot: BaseModel | None = None
+
+
+class EventLog(Protocol):
+    async def topic(self, identity: Identity, wanted: WantedTopic) -> Topic:
+        """Raises NotFound for what is not there or another workspace's."""
+        ...
+
+    async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID, after: Position | None) -> Opening:
+        """Raises NotFound when it has gone."""
+        ...
+
+    async def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, Head]: ...
+
+    async def events(self, stream_id: UUID, after: int, limit: int) -> list[LoggedEvent]: ...
+
+
+class PostgresLog:
+    def __init__(self, sessions: Sessions, max_missed: int) -> None:
+        self._sessions = sessions
+        self._max_missed = max_missed
+
+    async def topic(self, identity: Identity, wanted: WantedTopic) -> Topic:
+        async with self._reading() as session:
+            return await wanted.find(session, identity)
+
+    async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID, after: Position | None) -> Opening:
+        async with self._reading() as session:
+            # One moment for head and snapshot: what is in the one is not in the events after the other.
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            head = await read_head(session, stream_id)
+            if head is None:
+                raise NotFound()
+            if after is not None and continues(head, after, self._max_missed):
+                return Opening(head, after.offset)
+            return Opening(head, head.last_offset, await wanted.snapshot(session, identity))
+
+    async def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, Head]:
+        wanted = any_(bindparam("ids", list(stream_ids), ARRAY(PostgresUUID(as_uuid=True))))
+        async with self._reading() as session:
+            found = await session.execute(
+                select(StreamRow.id, StreamRow.epoch, StreamRow.first_offset, StreamRow.last_offset).where(
+                    StreamRow.id == wanted
+                )
+            )
+            return {stream_id: Head(epoch, first, last) for stream_id, epoch, first, last in found}
+
+    async def events(self, stream_id: UUID, after: int, limit: int) -> list[LoggedEvent]:
+        async with self._reading() as session:
+            return await read_events(session, stream_id, after, limit)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncSession]:
+        with unavailable_when_away():
+            async with self._sessions() as session:
+                yield session
+
+
+def continues(head: Head, after: Position, max_missed: int) -> bool:
+    """Whether exactly what was missed can be sent: the same epoch, still there, and not too much."""
+    return (
+        after.epoch == str(head.epoch)
+        and head.first_offset - 1 <= after.offset <= head.last_offset
+        and head.last_offset - after.offset <= max_missed
+    )

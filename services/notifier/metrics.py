@@ -1,0 +1,15 @@
+"""What the notifier counts."""
+
+from prometheus_client import Counter, Gauge
+
+CONNECTIONS = Gauge("prelabel_notifier_connections", "Open websockets")
+SUBSCRIPTIONS = Gauge("prelabel_notifier_subscriptions", "Subscriptions of all clients")
+STREAMS = Gauge("prelabel_notifier_streams", "Streams with at least one subscription")
+EVENTS_SENT = Counter("prelabel_notifier_events_sent", "Events given to clients, replayed ones included")
+PROGRESS_SENT = Counter("prelabel_notifier_progress_sent", "Progress messages given to clients")
+PROGRESS_DROPPED = Counter("prelabel_notifier_progress_dropped", "Progress messages a client was too slow for")
+SLOW_CLIENTS_CLOSED = Counter("prelabel_notifier_slow_clients_closed", "Clients closed since they did not read")
+CLOSED = Counter("prelabel_notifier_closed", "Connections closed by the notifier", ["code"])
+HISTORY_LOST = Counter("prelabel_notifier_history_lost", "Streams whose followers had to start anew")
+TAIL_LAG = Gauge("prelabel_notifier_tail_lag_events", "Events the last poll found unread, over all followed streams")
+TAIL_FAILURES = Counter("prelabel_notifier_tail_failures", "Reads of the log that failed")

@@ -1,0 +1,103 @@
+"""The parts of a running notifier, opened together and closed in reverse."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.notifier.catch_up import CatchUp, Pace
+from services.notifier.heartbeat import Heartbeat
+from services.notifier.hub import Hub
+from services.notifier.log import PostgresLog
+from services.notifier.session import Desk, Limits
+from services.notifier.settings import NotifierSettings
+from services.notifier.tail import Tail
+from services.notifier.tickets import Tickets
+from shared.database.engine import create_engine, create_sessions
+from shared.hints import Hints
+from shared.telemetry import logger
+
+_RESTART_SECONDS = 1.0
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    settings: NotifierSettings
+    engine: AsyncEngine
+    hints: Hints
+    tail: Tail
+    heartbeat: Heartbeat
+    desk: Desk
+
+    async def ask_database(self) -> None:
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self.desk.catch_up.stop()
+        await self.tail.stop()
+        await self.hints.close()
+        await self.engine.dispose()
+
+
+@asynccontextmanager
+async def running_notifier(settings: NotifierSettings) -> AsyncIterator[Notifier]:
+    """Nothing has to be there at the start: it takes clients while PostgreSQL or Redis is away."""
+    notifier = _assemble(settings)
+    tasks = [
+        asyncio.create_task(_for_ever(lambda: notifier.tail.listen(notifier.hints))),
+        asyncio.create_task(_for_ever(lambda: notifier.tail.poll(settings.notifier_poll_seconds))),
+        asyncio.create_task(_for_ever(notifier.heartbeat.run)),
+    ]
+    try:
+        yield notifier
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await notifier.close()
+
+
+def _assemble(settings: NotifierSettings) -> Notifier:
+    engine = create_engine(settings, "prelabel-notifier")
+    sessions = create_sessions(engine)
+    hub = Hub()
+    event_log = PostgresLog(sessions, settings.notifier_max_missed_events)
+    tail = Tail(event_log, hub, settings.notifier_page_size)
+    pace = Pace(
+        page_size=settings.notifier_page_size,
+        # Half of the connections, so that the tail and new clients always find one.
+        readers=max(1, settings.database_pool_size // 2),
+        slow_client_seconds=settings.notifier_slow_client_seconds,
+    )
+    catch_up = CatchUp(event_log, hub, pace, tail.wake)
+    tail.on_history_lost = catch_up.restart
+    limits = Limits(
+        heartbeat_seconds=settings.notifier_heartbeat_seconds,
+        init_seconds=settings.notifier_init_seconds,
+        max_subscriptions=settings.notifier_max_subscriptions,
+        messages_per_second=settings.notifier_messages_per_second,
+    )
+    return Notifier(
+        settings=settings,
+        engine=engine,
+        hints=Hints(settings.redis_url.get_secret_value()),
+        tail=tail,
+        heartbeat=Heartbeat(hub, settings.notifier_heartbeat_seconds),
+        desk=Desk(hub, catch_up, Tickets(sessions), limits),
+    )
+
+
+async def _for_ever(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Work that must not end: a bug in one round must not silence the notifier."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("background_work_failed")
+        await asyncio.sleep(_RESTART_SECONDS)

@@ -1,0 +1,25 @@
+"""How many messages a client may send."""
+
+from collections.abc import Callable
+
+_BURST_SECONDS = 5
+
+
+class Rate:
+    """A token bucket: so many a second on average, what five seconds allow at once."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._most = max(1.0, per_second * _BURST_SECONDS)
+        self._left = self._most
+        self._at = clock()
+
+    def allows(self) -> bool:
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,35 @@
+"""Settings of the notifier, from the environment."""
+
+from pydantic import Field
+
+from shared.settings import SharedSettings
+
+
+class NotifierSettings(SharedSettings):
+    notifier_host: str = Field(default="127.0.0.1", description="address the notifier listens on")
+    notifier_port: int = Field(default=8001, ge=0, le=65535, description="port the notifier listens on")
+    allowed_origins: tuple[str, ...] = Field(
+        default=(),
+        description='origins whose pages may connect, as a JSON list: ["https://app.example.org"]; '
+        "when empty, pages of the notifier's own host. Clients that send no Origin are no browsers and may always",
+    )
+    notifier_heartbeat_seconds: float = Field(
+        default=20, gt=0, description="time between pings; a client silent for two and a half of it is closed"
+    )
+    notifier_init_seconds: float = Field(default=10, gt=0, description="time a client has for its first message")
+    notifier_poll_seconds: float = Field(default=1, gt=0, description="how often the log is looked at without a hint")
+    notifier_max_connections: int = Field(default=10_000, ge=1, description="connections this process holds at most")
+    notifier_max_subscriptions: int = Field(default=100, ge=1, description="subscriptions a client may have")
+    notifier_messages_per_second: float = Field(
+        default=20, gt=0, description="messages a client may send on average; five times as many at once"
+    )
+    notifier_client_queue_bytes: int = Field(
+        default=1024 * 1024, ge=1024, description="what waits for one slow client at most, before it is closed"
+    )
+    notifier_slow_client_seconds: float = Field(
+        default=20, gt=0, description="how long a client may take to read a piece of the past"
+    )
+    notifier_max_missed_events: int = Field(
+        default=10_000, ge=1, description="more than this are not replayed; the client gets a snapshot"
+    )
+    notifier_page_size: int = Field(default=200, ge=1, le=5_000, description="events read from the log at once")

@@ -1,0 +1,128 @@
+"""Follows the log for all streams somebody listens to: one reader a stream, woken by hints, or by a poll without."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+from uuid import UUID
+
+from services.notifier import metrics
+from services.notifier.hub import Hub
+from services.notifier.log import EventLog
+from services.notifier.stream import HistoryLost, Stream
+from shared.contracts.events import Progress
+from shared.database.event_log import Head
+from shared.errors import Unavailable
+from shared.hints import Hint
+from shared.telemetry import logger
+
+_READERS = 3
+
+log = logger(__name__)
+
+
+class HintSource(Protocol):
+    def listen(self) -> AsyncIterator[Hint]: ...
+
+
+class Tail:
+    """`on_history_lost` is told which stream cannot go on, and its head or None when it has gone."""
+
+    def __init__(self, event_log: EventLog, hub: Hub, page_size: int) -> None:
+        self.on_history_lost: Callable[[Stream, Head | None], None] | None = None
+        self._log = event_log
+        self._hub = hub
+        self._page_size = page_size
+        self._turns = asyncio.Semaphore(_READERS)
+        self._woken: set[Stream] = set()
+        self._reading: dict[Stream, asyncio.Task[None]] = {}
+
+    async def listen(self, hints: HintSource) -> None:
+        async for hint in hints.listen():
+            if isinstance(hint, Progress):
+                self._hub.progress(hint)
+            else:
+                self._hinted(hint)
+
+    async def poll(self, seconds: float) -> None:
+        """Look at all followed streams with one query; catches what a lost hint missed."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.look()
+            except Unavailable as error:
+                # The clients stay; the next look finds what they missed.
+                metrics.TAIL_FAILURES.inc()
+                log.warning("log_away", detail=error.detail)
+
+    async def look(self) -> None:
+        """Raises Unavailable."""
+        cursors = [(stream, stream.cursor) for stream in self._hub.streams() if stream.cursor is not None]
+        if not cursors:
+            metrics.TAIL_LAG.set(0)
+            return
+        heads = await self._log.heads([stream.id for stream, _ in cursors])
+        metrics.TAIL_LAG.set(sum(self._compare(stream, heads.get(stream.id), cursor) for stream, cursor in cursors))
+
+    def wake(self, stream: Stream) -> None:
+        """Read on, now or as soon as the reader at work has finished its page."""
+        self._woken.add(stream)
+        if stream not in self._reading:
+            self._reading[stream] = asyncio.create_task(self._read(stream))
+
+    async def stop(self) -> None:
+        tasks = list(self._reading.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _hinted(self, stream_id: UUID) -> None:
+        stream = self._hub.stream(stream_id)
+        if stream is None:
+            return
+        if stream.cursor is None:
+            stream.is_hinted = True
+        else:
+            self.wake(stream)
+
+    def _compare(self, stream: Stream, head: Head | None, cursor_before: int) -> int:
+        try:
+            ahead = stream.lag(head, cursor_before)
+        except HistoryLost:
+            self._lose(stream, head)
+            return 0
+        if ahead:
+            self.wake(stream)
+        return ahead
+
+    async def _read(self, stream: Stream) -> None:
+        try:
+            while stream in self._woken:
+                self._woken.discard(stream)
+                await self._read_to_end(stream)
+        except Unavailable as error:
+            metrics.TAIL_FAILURES.inc()
+            log.warning("log_away", detail=error.detail)
+        except Exception:
+            log.exception("tail_failed", stream_id=str(stream.id))
+        finally:
+            self._woken.discard(stream)
+            del self._reading[stream]
+
+    async def _read_to_end(self, stream: Stream) -> None:
+        full = True
+        while full and stream.is_followed and stream.cursor is not None:
+            history = stream.history
+            async with self._turns:
+                page = await self._log.events(stream.id, stream.cursor, self._page_size)
+            if history != stream.history:
+                return
+            try:
+                stream.deliver(page)
+            except HistoryLost:
+                self._lose(stream, (await self._log.heads([stream.id])).get(stream.id))
+                return
+            full = len(page) == self._page_size
+
+    def _lose(self, stream: Stream, head: Head | None) -> None:
+        if self.on_history_lost is not None:
+            self.on_history_lost(stream, head)
