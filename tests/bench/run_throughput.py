@@ -1,0 +1,114 @@
+"""A whole run of the real detector, submit to terminal event, against a bare inference loop on the same Triton.
+
+The bare loop sends tensors that were decoded before, in the same batches and with as many in flight; it neither reads,
+decodes nor stores anything. Durable, events on.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from itertools import cycle, islice
+
+from deploy.local.control import StackProcess
+from deploy.local.demo.client import Gateway, Json, subscribed
+from deploy.local.demo.photographs import BROKEN, photographs
+from deploy.local.stack import ROOT, StackOptions
+from services.inference.inputs import prepare_batch
+from services.inference.inputs.content import Content
+from services.inference.triton import Array, Triton
+from shared.ids import new_id
+from shared.model_card import BuiltModel
+from tests.bench.measure import Measurement, Pairs, cpu_seconds, in_turns, machine
+from tests.support.servers import MODELS, PICTURES
+from tests.support.world import built_models
+
+_ROWS, _PAIRS, _IN_FLIGHT = 240, 5, 4
+_MODEL = "detect-nanodet"
+
+
+async def measure() -> Measurement:
+    options = StackOptions(state=ROOT / "var" / "bench", free_ports=True)
+    with StackProcess(options) as stack:
+        gateway = Gateway(stack.addresses.api_url, stack.api_key)
+        triton = Triton(stack.addresses.triton_url, 60)
+        built = built_models(MODELS)[_MODEL]
+        project, model = await _project(gateway, built)
+        tensor = _decoded(built)
+        worker = stack.status().services["inference"].process
+        assert worker is not None
+        cpu: list[float] = []
+
+        async def ours() -> float:
+            before = cpu_seconds(worker.pid)
+            rate = await _run(gateway, stack.addresses.notifier_url, project, model)
+            cpu.append((cpu_seconds(worker.pid) - before) / _ROWS * 1e6)
+            return rate
+
+        async def anchor() -> float:
+            return await _bare_loop(triton, built, tensor)
+
+        await anchor()  # the first calls warm the model
+        pairs = await in_turns(ours, anchor, _PAIRS)
+        await triton.close()
+        await gateway.close()
+    return _measurement(pairs, sorted(cpu)[len(cpu) // 2])
+
+
+def _measurement(pairs: Pairs, cpu_us: float) -> Measurement:
+    return Measurement(
+        name="run_throughput",
+        value=round(sorted(pairs.ours)[len(pairs.ours) // 2], 1),
+        unit="rows/s",
+        goal="ratio of at least 0.95 to the lowest ceiling",
+        ratio=pairs.ratio,
+        spread=pairs.spread,
+        pairs=len(pairs.ours),
+        cpu_us_per_item=round(cpu_us, 0),
+        anchor=f"bare loop: decoded tensors to Triton over gRPC, batch 16, {_IN_FLIGHT} in flight, nothing stored",
+        machine=machine(),
+    )
+
+
+async def _project(gateway: Gateway, built: BuiltModel) -> tuple[str, str]:
+    """A project with `_ROWS` photographs; the same bytes are stored once, but every row is decoded."""
+    ontology = {"tools": [{"type": "bounding_box", "name": "person"}]}
+    project = await gateway.post("/v1/projects", {"name": "bench", "media_type": "image", "ontology": ontology})
+    files = [photograph for photograph in photographs(PICTURES) if photograph[0] != BROKEN]
+    rows = [(f"{index}-{name}", content) for index, (name, content) in enumerate(islice(cycle(files), _ROWS))]
+    for start in range(0, len(rows), 40):
+        await gateway.upload(f"/v1/projects/{project['id']}/data-rows/upload", rows[start : start + 40])
+    await gateway.post(f"/v1/projects/{project['id']}/batches", {"name": "all", "all": True})
+    models = [model async for model in gateway.pages("/v1/models")]
+    return project["id"], next(model["id"] for model in models if model["digest"] == built.digest)
+
+
+async def _run(gateway: Gateway, notifier_url: str, project: str, model: str) -> float:
+    suggested = await gateway.get(f"/v1/projects/{project}/models/{model}/alignment")
+    async with subscribed(gateway, notifier_url, f"project:{project}") as channel:
+        began = time.perf_counter()
+        wanted: Json = {"model_id": model, "alignment": {"entries": suggested["entries"]}}
+        run = await gateway.post(f"/v1/projects/{project}/model-runs", wanted)
+        async for message in channel:
+            event = message.get("event", {})
+            if event.get("subject", {}).get("id") == run["id"] and event["type"] == "model_run.completed":
+                return _ROWS / (time.perf_counter() - began)
+    raise RuntimeError("the run did not complete")
+
+
+async def _bare_loop(triton: Triton, built: BuiltModel, tensor: Array) -> float:
+    size, name = built.card.max_batch_size, built.card.inputs[0].name
+    places = asyncio.Semaphore(_IN_FLIGHT)
+
+    async def call(batch: Array) -> None:
+        async with places:
+            await triton.infer(built.triton_name, built.card, {name: batch})
+
+    began = time.perf_counter()
+    await asyncio.gather(*(call(tensor[start : start + size]) for start in range(0, _ROWS, size)))
+    return _ROWS / (time.perf_counter() - began)
+
+
+def _decoded(built: BuiltModel) -> Array:
+    files: Sequence[bytes] = [content for name, content in photographs(PICTURES) if name != BROKEN]
+    contents = [Content(new_id(), content, b"", first_read=False) for content in islice(cycle(files), _ROWS)]
+    return prepare_batch(built.card, contents).tensor

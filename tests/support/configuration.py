@@ -1,0 +1,64 @@
+"""The configuration table of the README, made from the settings classes.
+
+`python -m tests.support.configuration` writes it.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from services.api.settings import ApiSettings
+from services.inference.settings import InferenceSettings
+from services.notifier.settings import NotifierSettings
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+_BEGIN, _END = "<!-- configuration: begin -->", "<!-- configuration: end -->"
+_SERVICES: dict[str, type[BaseSettings]] = {
+    "api": ApiSettings,
+    "inference": InferenceSettings,
+    "notifier": NotifierSettings,
+}
+
+
+def table() -> str:
+    """One line a variable, those that every service reads first."""
+    found: dict[str, tuple[list[str], Any]] = {}
+    for service, settings in _SERVICES.items():
+        for name, field in settings.model_fields.items():
+            found.setdefault(name, ([], field))[0].append(service)
+    rows = sorted(found.items(), key=lambda item: -len(item[1][0]))
+    lines = [
+        f"| `{name.upper()}` | {_readers(by)} | {_default(field)} | {field.description} |" for name, (by, field) in rows
+    ]
+    return "\n".join(["| variable | read by | default | what it is |", "|---|---|---|---|", *lines])
+
+
+def in_readme() -> str:
+    text = README.read_text()
+    return text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)].strip()
+
+
+def write() -> None:
+    text = README.read_text()
+    before, after = text[: text.index(_BEGIN) + len(_BEGIN)], text[text.index(_END) :]
+    README.write_text(f"{before}\n{table()}\n{after}")
+
+
+def _readers(services: list[str]) -> str:
+    return "all" if len(services) == len(_SERVICES) else ", ".join(services)
+
+
+def _default(field: Any) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    if field.default in (None, "", (), []):
+        return "none"
+    return f"`{field.default}`"
+
+
+if __name__ == "__main__":
+    write()
+    sys.stdout.write(f"{README.name} is up to date\n")
