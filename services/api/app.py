@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 
 from services.api import health
 from services.api.access import routes as access
+from services.api.data_rows import routes as data_rows
 from services.api.metrics import HttpMetrics
 from services.api.middleware import RequestContext
 from services.api.problems import install_problem_handlers
@@ -19,6 +20,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     access.router,
     access.tickets,
     projects.router,
+    data_rows.router,
 )
 """Every feature of the api, in the order of its documentation."""
 

@@ -1,8 +1,7 @@
 """What routes ask for. Scope `function` throughout: a transaction ends before the response leaves."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -13,7 +12,7 @@ from services.api.access.principal import Principal, Role
 from services.api.etags import read_if_match
 from services.api.idempotency import claim_of
 from services.api.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Paging, scope_of
-from services.api.resources import Resources
+from services.api.resources import OpenWork, Resources
 from services.api.settings import ApiSettings
 from shared.database.unit_of_work import UnitOfWork, unit_of_work
 from shared.egress import Egress
@@ -70,9 +69,6 @@ async def _reader(request: Request) -> AsyncIterator[AsyncSession]:
     async with resources_of(request).sessions() as session:
         await session.connection(execution_options={"postgresql_readonly": True})
         yield session
-
-
-OpenWork: TypeAlias = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
 
 
 def _works(request: Request) -> OpenWork:

@@ -131,5 +131,5 @@ async def _database(request: Request, error: Exception) -> Response:
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    log.warning("database_away", error=type(error).__name__, path=request.url.path)
-    return answer(Unavailable("the database does not answer at the moment", headers=_RETRY), request)
+    log.warning("part_away", error=type(error).__name__, path=request.url.path)
+    return answer(Unavailable("a part that is needed does not answer at the moment", headers=_RETRY), request)

@@ -1,19 +1,24 @@
 """What lives as long as the process: connections and clients, opened at the start and closed in reverse."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api.paging import Pager
 from services.api.settings import ApiSettings
 from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.database.unit_of_work import UnitOfWork
 from shared.egress import Egress
 from shared.hints import Hints
 from shared.object_store import ObjectStore
 from shared.queue import JobQueue
 from shared.signals import Signals
+
+OpenWork: TypeAlias = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
+"""Opens a unit of work in the name of whoever asks."""
 
 
 @dataclass(frozen=True, slots=True)
