@@ -83,7 +83,7 @@ class CatchUp:
             subscription.client.close(CloseCode.TOO_MANY, "too slow; reconnect and resume from your offset")
         except PrelabelError as error:
             self._refuse(subscription, error)
-        except Exception:
+        except Exception:  # a bug must cost one subscription, not the connection
             log.exception("catch_up_failed")
             self._refuse(subscription, PrelabelError())
 

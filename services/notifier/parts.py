@@ -98,6 +98,6 @@ async def _for_ever(work: Callable[[], Coroutine[None, None, None]]) -> None:
     while True:
         try:
             await work()
-        except Exception:
+        except Exception:  # logged, and begun anew
             log.exception("background_work_failed")
         await asyncio.sleep(_RESTART_SECONDS)

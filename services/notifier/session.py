@@ -74,7 +74,7 @@ class Session:
             self._client.close(refused.code, refused.reason)
         except Unavailable as error:
             self._client.close(CloseCode.RESTART, f"{error.detail}; reconnect")
-        except Exception:
+        except Exception:  # a bug must cost one connection, not the process
             log.exception("session_failed")
             self._client.close(CloseCode.RESTART, "something went wrong on our side; reconnect")
         finally:

@@ -102,7 +102,7 @@ class Tail:
         except Unavailable as error:
             metrics.TAIL_FAILURES.inc()
             log.warning("log_away", detail=error.detail)
-        except Exception:
+        except Exception:  # the next poll wakes this stream again
             log.exception("tail_failed", stream_id=str(stream.id))
         finally:
             self._woken.discard(stream)
