@@ -47,7 +47,8 @@ def read_header(content: bytes) -> ImageHeader:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=list(_FORMATS)) as image:
                 mime_type, (width, height) = _FORMATS[image.format or ""], image.size
-                turned = image.getexif().get(_ORIENTATION) in _TURNED_BY_A_QUARTER
+                # The base class's: the one of PNG decodes all pixels to look for EXIF data behind them.
+                turned = Image.Image.getexif(image).get(_ORIENTATION) in _TURNED_BY_A_QUARTER
     except Image.DecompressionBombError as error:
         raise UnusableImage("image_too_large", f"more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
