@@ -20,4 +20,5 @@ class RunConfiguration(BaseModel):
     ontology_version: int
     criteria: dict[str, str] = {}
     batch_ids: tuple[UUID, ...] = ()
+    only_unlabeled: bool = False
     limit: int | None = None

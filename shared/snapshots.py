@@ -11,12 +11,30 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.events import NOTIFYING_TYPES, Envelope
-from shared.contracts.resources import ModelRun, Notification, Notifications, Project
-from shared.database.tables import EventRow, ModelRunRow, NotificationReadRow, ProjectRow, SegmentRow
+from shared.contracts.resources import (
+    ModelRun,
+    ModelRunSummary,
+    NamedAlignmentEntry,
+    Notification,
+    Notifications,
+    Project,
+    RunModel,
+    RunParameters,
+)
+from shared.database.alignments import read_alignment
+from shared.database.tables import (
+    EventRow,
+    FeatureSchemaRow,
+    ModelRunRow,
+    NotificationReadRow,
+    ProjectRow,
+    SegmentRow,
+)
+from shared.run_configuration import RunConfiguration
 
 _NOTIFICATIONS = 50
 _PROJECT_FIELDS = set(Project.model_fields)
-_RUN_FIELDS = set(ModelRun.model_fields) - {"done", "succeeded", "failed", "skipped", "detections"}
+_RUN_FIELDS = set(ModelRunSummary.model_fields) - {"done", "succeeded", "failed", "skipped", "detections"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +70,21 @@ async def model_run_snapshot(session: AsyncSession, workspace_id: UUID, model_ru
             ProjectRow.deleted_at.is_(None),
         )
     )
-    return model_run_of(row, await run_counters(session, row)) if row else None
+    return await model_run_of(session, row) if row else None
 
 
-def model_run_of(row: ModelRunRow, counters: RunCounters) -> ModelRun:
-    return ModelRun.model_validate(
+async def model_run_of(session: AsyncSession, row: ModelRunRow) -> ModelRun:
+    configuration = RunConfiguration.model_validate(row.configuration) if row.configuration else None
+    return ModelRun(
+        **dict(summary_of(row, await run_counters(session, row))),
+        model=_run_model(configuration) if configuration else None,
+        configuration=_parameters(configuration) if configuration else None,
+        alignment=await _named_alignment(session, row),
+    )
+
+
+def summary_of(row: ModelRunRow, counters: RunCounters) -> ModelRunSummary:
+    return ModelRunSummary.model_validate(
         {
             **{name: getattr(row, name) for name in _RUN_FIELDS},
             "done": counters.done,
@@ -117,4 +145,38 @@ def _notification(event: EventRow, read: NotificationReadRow | None) -> Notifica
         occurred_at=envelope.occurred_at,
         data=envelope.data,
         read_at=read.read_at if read else None,
+    )
+
+
+def _run_model(configuration: RunConfiguration) -> RunModel:
+    card = configuration.card
+    return RunModel(
+        id=configuration.catalog_model_id,
+        slug=card.slug,
+        name=card.name,
+        version=card.version,
+        digest=configuration.digest,
+    )
+
+
+def _parameters(configuration: RunConfiguration) -> RunParameters:
+    return RunParameters(**{name: getattr(configuration, name) for name in RunParameters.model_fields})
+
+
+async def _named_alignment(session: AsyncSession, row: ModelRunRow) -> tuple[NamedAlignmentEntry, ...]:
+    entries = (await read_alignment(session, row)).entries
+    ids = {found for entry in entries for found in (entry.target.feature_schema_id, entry.target.option_id)}
+    found = await session.execute(
+        select(FeatureSchemaRow.id, FeatureSchemaRow.name).where(
+            FeatureSchemaRow.workspace_id == row.workspace_id, FeatureSchemaRow.id.in_(ids - {None})
+        )
+    )
+    names: dict[UUID | None, str] = {feature_id: name for feature_id, name in found}
+    return tuple(
+        NamedAlignmentEntry(
+            **dict(entry),
+            feature_name=names.get(entry.target.feature_schema_id),
+            option_name=names.get(entry.target.option_id),
+        )
+        for entry in entries
     )

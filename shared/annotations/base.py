@@ -4,6 +4,7 @@ corner of its top left pixel, x right, y down. Text offsets are Unicode code poi
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -67,6 +68,14 @@ class AnnotationValue(BaseModel):
         """What lies within the canvas; None when nothing does."""
         del canvas
         return self
+
+    def option_ids(self) -> tuple[UUID, ...]:
+        """The options it names, where its kind has any."""
+        return ()
+
+    def claims(self) -> frozenset[UUID | None]:
+        """What a data row has once for a feature: a radio or text its answer (None), a checklist each option."""
+        return frozenset()
 
     def convert(self, target: FeatureType) -> "AnnotationValue | None":
         """The same thing for another feature type; None when there is no honest way."""

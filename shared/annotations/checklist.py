@@ -19,3 +19,9 @@ class Checklist(AnnotationValue):
     options: tuple[CheckedOption, ...] = Field(min_length=1, max_length=10_000)
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.CHECKLIST
+
+    def option_ids(self) -> tuple[UUID, ...]:
+        return tuple(option.option_id for option in self.options)
+
+    def claims(self) -> frozenset[UUID | None]:
+        return frozenset(self.option_ids())

@@ -1,6 +1,7 @@
 """An answer in free words."""
 
 from typing import ClassVar, Literal
+from uuid import UUID
 
 from pydantic import Field
 
@@ -12,3 +13,6 @@ class FreeText(AnnotationValue):
     text: str = Field(max_length=100_000)
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.FREE_TEXT
+
+    def claims(self) -> frozenset[UUID | None]:
+        return frozenset({None})

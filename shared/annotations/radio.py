@@ -11,3 +11,9 @@ class Radio(AnnotationValue):
     option_id: UUID
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.RADIO
+
+    def option_ids(self) -> tuple[UUID, ...]:
+        return (self.option_id,)
+
+    def claims(self) -> frozenset[UUID | None]:
+        return frozenset({None})

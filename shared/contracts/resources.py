@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.alignment import AlignmentEntry
 from shared.contracts.events import RunState, Subject
 from shared.model_card import MediaType
 
@@ -26,7 +27,35 @@ class Project(Resource):
     updated_at: datetime
 
 
-class ModelRun(Resource):
+class RunModel(Resource):
+    """The exact model of a run. Its whole card is at `GET /v1/models/{id}`."""
+
+    id: UUID
+    slug: str
+    name: str
+    version: str
+    digest: str
+
+
+class RunParameters(Resource):
+    """What was frozen at submit besides the model and the alignment."""
+
+    floor: float = Field(description="the lowest confidence that is stored")
+    ontology_version: int
+    criteria: dict[str, str]
+    batch_ids: tuple[UUID, ...] = Field(description="empty when all data rows of the project were meant")
+    only_unlabeled: bool
+    limit: int | None
+
+
+class NamedAlignmentEntry(AlignmentEntry):
+    """An entry of the alignment, with the names its target has now."""
+
+    feature_name: str | None
+    option_name: str | None
+
+
+class ModelRunSummary(Resource):
     """`done` counts rows with an outcome. While the run is open the counters are those of this moment."""
 
     id: UUID
@@ -50,6 +79,14 @@ class ModelRun(Resource):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class ModelRun(ModelRunSummary):
+    """A run with what it was asked to do."""
+
+    model: RunModel | None = Field(description="null when the predictions were made elsewhere")
+    configuration: RunParameters | None
+    alignment: tuple[NamedAlignmentEntry, ...]
 
 
 class Notification(Resource):
