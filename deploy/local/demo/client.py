@@ -34,7 +34,7 @@ class Gateway:
         return self._json(await self._client.post(path, json=body, headers=sent))
 
     async def upload(self, path: str, files: Sequence[tuple[str, bytes]]) -> Json:
-        parts = [("files", (name, content, "application/octet-stream")) for name, content in files]
+        parts = [("file", (name, content, "application/octet-stream")) for name, content in files]
         return self._json(await self._client.post(path, files=parts))
 
     async def pages(self, path: str, **query: object) -> AsyncIterator[Json]:
