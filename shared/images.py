@@ -18,6 +18,7 @@ _FORMATS = {
     "TIFF": "image/tiff",
 }
 _ORIENTATION = 0x0112
+_ORIENTED = "TIFF"  # Pillow gives the oriented size of these itself
 _TURNED_BY_A_QUARTER = {5, 6, 7, 8}
 
 
@@ -48,7 +49,9 @@ def read_header(content: bytes) -> ImageHeader:
             with Image.open(io.BytesIO(content), formats=list(_FORMATS)) as image:
                 mime_type, (width, height) = _FORMATS[image.format or ""], image.size
                 # The base class's: the one of PNG decodes all pixels to look for EXIF data behind them.
-                turned = Image.Image.getexif(image).get(_ORIENTATION) in _TURNED_BY_A_QUARTER
+                turned = image.format != _ORIENTED and (
+                    Image.Image.getexif(image).get(_ORIENTATION) in _TURNED_BY_A_QUARTER
+                )
     except Image.DecompressionBombError as error:
         raise UnusableImage("image_too_large", f"more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
