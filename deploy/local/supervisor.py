@@ -86,7 +86,7 @@ class Supervisor:
 
     async def _keep_running(self, service: Service) -> None:
         failures = 0
-        while True:
+        while not self._ending.is_set():
             began = time.monotonic()
             child = await self._start(service)
             if await self._becomes_ready(service, child):
@@ -122,8 +122,10 @@ class Supervisor:
         deadline = time.monotonic() + service.ready_seconds
         while child.exit_code is None and time.monotonic() < deadline:
             try:
-                if service.ready is None or await asyncio.wait_for(service.ready(), 5):
-                    return True
+                # Not wait_for: until Python 3.12 it can lose the cancellation that stops us.
+                async with asyncio.timeout(5):
+                    if service.ready is None or await service.ready():
+                        return True
             except ServiceUnusable:
                 raise
             except Exception:

@@ -48,6 +48,12 @@ class Gateway:
             if token is None:
                 return
 
+    async def content(self, data_row_id: str) -> bytes:
+        answer = await self._client.get(f"/v1/data-rows/{data_row_id}/content")
+        if not answer.is_success:
+            raise Refused(f"the content of {data_row_id}: {answer.status_code}")
+        return answer.content
+
     async def etag(self, path: str) -> str:
         answer = await self._client.get(path)
         self._json(answer)

@@ -1,0 +1,34 @@
+"""The main job on real input, through the public HTTP and websocket interfaces only. `make demo` runs it."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from deploy.local.control import StackProcess
+from deploy.local.demo import show, story
+from deploy.local.demo.client import Gateway
+from deploy.local.stack import ROOT
+
+_PHOTOGRAPHS, _TARGET = ROOT / "var" / "pictures", ROOT / "var" / "demo"
+
+
+def run(stack: StackProcess) -> int:
+    """0 when the main job was done. The stack runs already."""
+    began = time.monotonic()
+    asyncio.run(_tell(stack))
+    show.step(f"Done in {time.monotonic() - began:.0f} s.")
+    show.console.print(f"Look at the pictures in {_relative(_TARGET)}/.")
+    show.console.print("`make up` leaves the stack running; its documentation is then at http://127.0.0.1:8000/docs.")
+    return 0
+
+
+async def _tell(stack: StackProcess) -> None:
+    gateway = Gateway(stack.addresses.api_url, stack.api_key)
+    try:
+        await story.tell(story.Setting(gateway, stack.addresses.notifier_url, _PHOTOGRAPHS, _TARGET))
+    finally:
+        await gateway.close()
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

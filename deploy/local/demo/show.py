@@ -1,0 +1,100 @@
+"""What the demonstration prints: tables, and a progress bar that the websocket feeds."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import mean
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from deploy.local.demo.client import Channel, Json
+
+_TERMINAL = {"model_run.completed", "model_run.completed_with_errors", "model_run.failed", "model_run.cancelled"}
+_MOST_LINES = 12
+
+console = Console(highlight=False)
+
+
+def step(text: str) -> None:
+    console.print(f"\n[bold]{text}[/bold]")
+
+
+def readiness(found: Json) -> None:
+    table = Table("step", "done", "what to do")
+    for check in found["checks"]:
+        table.add_row(check["code"], "yes" if check["ok"] else "no", check["fix"] or "")
+    console.print(table)
+
+
+def models(ranked: Sequence[Json]) -> None:
+    table = Table("model", "task", "score", "covers", "state", "reasons and blockers")
+    for entry in ranked:
+        model, fit = entry["model"], entry["compatibility"]
+        notes = "; ".join([*_texts(fit["reasons"]), *_texts(fit["blockers"])])
+        share = f"{fit['class_coverage']:.0%}"
+        table.add_row(model["name"], model["task"], f"{fit['score']:.2f}", share, fit["state"], notes)
+    console.print(table)
+
+
+def alignment(entries: Sequence[Json], names: dict[str, str]) -> None:
+    table = Table("model class", "feature", "score", "reason")
+    for entry in entries[:_MOST_LINES]:
+        target = entry["target"]
+        feature = names[target["feature_schema_id"]]
+        option = names.get(target.get("option_id") or "")
+        shown = f"{feature}: {option}" if option else feature
+        table.add_row(entry["model_class"], shown, f"{entry['score']:.2f}", entry["reason"])
+    console.print(table)
+    if len(entries) > _MOST_LINES:
+        console.print(f"and {len(entries) - _MOST_LINES} more")
+
+
+async def follow(channel: Channel, run: Json) -> Json:
+    """The run's terminal event. Progress has no offset and may be lost; the event is exact."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}")
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(run["name"], total=run["total"], pace="")
+        async for message in channel:
+            if message["type"] == "progress" and message["model_run_id"] == run["id"]:
+                _move(progress, bar, message)
+            event = message.get("event", {})
+            if event.get("subject", {}).get("id") != run["id"]:
+                continue
+            console.print(f"  event {message['offset']}: {event['type']}")
+            if event["type"] in _TERMINAL:
+                done = event["data"]["succeeded"] + event["data"]["failed"] + event["data"]["skipped"]
+                progress.update(bar, completed=done, pace="")
+                ended: Json = event
+                return ended
+    raise RuntimeError("the socket closed before the run ended")
+
+
+def results(pre_labels: Sequence[Json], failed: Sequence[Json]) -> None:
+    by_class: defaultdict[str, list[float]] = defaultdict(list)
+    for one in pre_labels:
+        by_class[caption(one)].append(one["confidence"])
+    table = Table("pre-labels", "count", "confidence: least", "mean", "most", title="What the model proposes")
+    for name, found in sorted(by_class.items(), key=lambda item: (-len(item[1]), item[0])):
+        table.add_row(name, str(len(found)), f"{min(found):.2f}", f"{mean(found):.2f}", f"{max(found):.2f}")
+    console.print(table)
+    if failed:
+        rows = Table("data row", "stage", "code", "detail", title="Rows that failed")
+        for one in failed:
+            rows.add_row(one["global_key"], one["stage"], one["code"], one["detail"])
+        console.print(rows)
+
+
+def caption(pre_label: Json) -> str:
+    option = pre_label.get("option_name")
+    return f"{pre_label['feature_name']}: {option}" if option else str(pre_label["feature_name"])
+
+
+def _move(progress: Progress, bar: TaskID, message: Json) -> None:
+    rate, left = message["rows_per_second"], message["eta_seconds"]
+    pace = f"{rate:.0f} rows/s, {left:.0f} s left" if rate is not None and left is not None else ""
+    progress.update(bar, completed=message["done"], pace=pace)
+
+
+def _texts(reasons: Sequence[Json | str]) -> list[str]:
+    return [reason if isinstance(reason, str) else str(reason.get("detail", reason)) for reason in reasons]

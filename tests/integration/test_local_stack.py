@@ -1,0 +1,201 @@
+"""The real servers under the real supervisor: what they answer, and what every way to end them leaves behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from PIL import Image
+
+from deploy.local.control import StackFailed, StackProcess
+from deploy.local.processes import started_for
+from deploy.local.stack import ROOT, Addresses, StackOptions
+from deploy.local.state import StateFolder
+from deploy.local.triton import shared_memory_prefix
+from deploy.triton.build import read_cards
+from tests.support.servers import MODELS, PICTURES
+
+CATS = {"tabby", "tiger cat", "Egyptian cat", "Persian cat", "Siamese cat"}
+
+
+@pytest.fixture
+def options() -> Iterator[StackOptions]:
+    state = ROOT / "var" / "test" / f"stack-{os.getpid()}"
+    yield StackOptions(state=state, free_ports=True, servers_only=True)
+    shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture
+def stack(options: StackOptions) -> Iterator[StackProcess]:
+    with StackProcess(options) as stack:
+        yield stack
+
+
+def test_both_models_know_a_cat(servers: Addresses) -> None:
+    detector, classifier = read_cards()
+    with triton.InferenceServerClient(servers.triton_url) as client:
+        found = _infer(client, detector.slug, _letterbox(_picture("chelsea.png"), 416), ["classes", "scores"])
+        assert detector.classes[found["classes"][0, 0]] == "cat"
+        assert found["scores"][0, 0] > 0.5
+        said = _infer(client, classifier.slug, _center_crop(_picture("chelsea.png"), 224), ["probabilities"])
+        assert classifier.classes[said["probabilities"][0].argmax()] in CATS
+        assert said["probabilities"].sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_batch_answers_as_its_parts(servers: Addresses) -> None:
+    detector, _ = read_cards()
+    cat, person = (_letterbox(_picture(name), 416) for name in ("chelsea.png", "astronaut.png"))
+    with triton.InferenceServerClient(servers.triton_url) as client:
+        both = _infer(client, detector.slug, np.concatenate([cat, person]), ["boxes", "classes"])
+        alone = [_infer(client, detector.slug, picture, ["boxes", "classes"]) for picture in (cat, person)]
+    assert [detector.classes[row[0]] for row in both["classes"]] == ["cat", "person"]
+    for index, one in enumerate(alone):
+        np.testing.assert_allclose(both["boxes"][index], one["boxes"][0], atol=0.01)
+
+
+def test_a_request_of_the_wrong_shape_is_refused_alone(servers: Addresses) -> None:
+    detector, _ = read_cards()
+    with triton.InferenceServerClient(servers.triton_url) as client:
+        with pytest.raises(triton.InferenceServerException, match="shape"):
+            _infer(client, detector.slug, np.zeros((1, 10, 10, 3), np.uint8), ["boxes"])
+        assert _infer(client, detector.slug, np.zeros((1, 416, 416, 3), np.uint8), ["boxes"])["boxes"].shape == (
+            1,
+            200,
+            4,
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing(stack: StackProcess, options: StackOptions, number: int) -> None:
+    os.kill(stack.status().supervisor.pid, number)
+    _wait_until_gone(options)
+    assert stack.status().phase == "stopped"
+
+
+def test_a_killed_supervisor_leaves_nothing(stack: StackProcess, options: StackOptions) -> None:
+    os.kill(stack.status().supervisor.pid, signal.SIGKILL)
+    _wait_until_gone(options)
+
+
+def test_it_stops_with_whoever_started_it(options: StackOptions) -> None:
+    program = (
+        "import sys; from pathlib import Path; from deploy.local.control import *\n"
+        "StackProcess(StackOptions(state=Path(sys.argv[1]), free_ports=True, servers_only=True)).start()\n"
+        "print('started', flush=True); import time; time.sleep(60)"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", program, str(options.state)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert starter.stdout is not None
+    with starter.stdout:
+        assert starter.stdout.readline() == b"started\n"
+        starter.kill()
+        starter.wait()
+    _wait_until_gone(options)
+
+
+async def test_after_a_kill_of_everything_it_starts_again_with_its_data(
+    stack: StackProcess, options: StackOptions
+) -> None:
+    await _execute(stack.addresses, "CREATE TABLE kept AS SELECT 42 AS answer")
+    before, regions = stack.addresses, set(_shared_memory(options))
+    assert regions, "each model has a region while it is served"
+    stack.kill()
+    assert stack.start() == before, "ports and passwords are those of the first start"
+    assert await _execute(before, "SELECT answer FROM kept") == 42
+    assert not regions & set(_shared_memory(options)), "what the killed server left is swept"
+
+
+def test_killed_servers_are_started_again(stack: StackProcess) -> None:
+    names = ("postgres", "valkey", "triton")
+    stack.kill(*names)
+    for name in names:
+        stack.wait_until_ready(name, restarts=1)
+
+
+def test_two_stacks_cannot_share_a_state_folder(stack: StackProcess, options: StackOptions) -> None:
+    with pytest.raises(StackFailed, match=f"running on {options.state} already"):
+        StackProcess(options).start()
+    assert stack.status().phase == "ready"
+
+
+def test_a_model_that_does_not_load_is_named(options: StackOptions, tmp_path: Path) -> None:
+    broken = shutil.copytree(MODELS, tmp_path / "models")
+    name = next((broken / "repository").glob("classify-*")).name
+    (broken / "repository" / name / "1" / "model.onnx").write_bytes(b"not a model")
+    broken_options = StackOptions(options.state, broken, free_ports=True, servers_only=True)
+    with pytest.raises(StackFailed, match=f"model {name} does not load"):
+        StackProcess(broken_options).start()
+    _wait_until_gone(options)
+
+
+def test_the_commands(options: StackOptions) -> None:
+    def local(command: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        line = [sys.executable, "-m", "deploy.local", command, "--state", str(options.state), *words]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert "nothing is running" in local("down").stdout
+    started = local("up", "--detach", "--servers-only", "--free-ports")
+    assert started.returncode == 0, started.stderr
+    try:
+        assert "triton       ready" in local("status").stdout
+        assert "DATABASE_URL=postgresql://" in local("run", "--", "env").stdout
+        assert "Started GRPCInferenceService" in local("logs", "triton", "--lines", "50").stdout
+    finally:
+        assert "stopped" in local("down").stdout
+    assert local("status").returncode == 1
+    _wait_until_gone(options)
+
+
+def _wait_until_gone(options: StackOptions, seconds: float = 20) -> None:
+    """No process and no shared memory of this stack."""
+    deadline = time.monotonic() + seconds
+    while (left := [*started_for(options.state), *_shared_memory(options)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
+
+
+def _shared_memory(options: StackOptions) -> list[Path]:
+    return list(Path("/dev/shm").glob(f"{shared_memory_prefix(StateFolder.at(options.state))}*"))
+
+
+async def _execute(addresses: Addresses, statement: str) -> object:
+    connection = await asyncpg.connect(addresses.database_url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+def _infer(
+    client: triton.InferenceServerClient, slug: str, images: np.ndarray, outputs: list[str]
+) -> dict[str, np.ndarray]:
+    name = next((MODELS / "repository").glob(f"{slug}-*")).name
+    tensor = triton.InferInput("images", list(images.shape), "UINT8")
+    tensor.set_data_from_numpy(images)
+    answer = client.infer(name, [tensor])
+    return {output: answer.as_numpy(output) for output in outputs}
+
+
+def _picture(name: str) -> Image.Image:
+    return Image.open(PICTURES / name).convert("RGB")
+
+
+def _letterbox(picture: Image.Image, side: int) -> np.ndarray:
+    ratio = side / max(picture.size)
+    small = picture.resize((round(picture.width * ratio), round(picture.height * ratio)))
+    canvas = Image.new("RGB", (side, side))
+    canvas.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
+    return np.asarray(canvas)[None]
+
+
+def _center_crop(picture: Image.Image, side: int) -> np.ndarray:
+    crop = int(min(picture.size) * 0.875)
+    left, top = (picture.width - crop) // 2, (picture.height - crop) // 2
+    return np.asarray(picture.crop((left, top, left + crop, top + crop)).resize((side, side)))[None]
