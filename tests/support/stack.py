@@ -1,0 +1,63 @@
+"""The whole stack as processes, on free ports and a state folder of its own, and a frontend's first steps with it."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from deploy.local.control import StackProcess
+from deploy.local.demo.client import Gateway, Json
+from deploy.local.stack import ROOT, StackOptions
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[StackProcess]:
+    """One for the session: tests that kill parts of it leave it running."""
+    state = ROOT / "var" / "test" / f"stack-{os.getpid()}"
+    with StackProcess(StackOptions(state=state, free_ports=True)) as started:
+        yield started
+    shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture
+async def gateway(stack: StackProcess) -> AsyncIterator[Gateway]:
+    found = Gateway(stack.addresses.api_url, stack.api_key)
+    yield found
+    await found.close()
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """A project that is ready for model-assisted labeling."""
+
+    gateway: Gateway
+    project_id: str
+
+    @property
+    def path(self) -> str:
+        return f"/v1/projects/{self.project_id}"
+
+    async def model(self, task: str) -> Json:
+        """The best ranked model of a task."""
+        async for entry in self.gateway.pages(f"{self.path}/models"):
+            if entry["model"]["task"] == task:
+                model: Json = entry["model"]
+                return model
+        raise LookupError(f"no model for {task}")
+
+    async def wanted(self, model: Json, threshold: float) -> Json:
+        """A run's configuration: the suggested alignment, with one threshold for all."""
+        suggested = await self.gateway.get(f"{self.path}/models/{model['id']}/alignment")
+        entries = [{"model_class": one["model_class"], "target": one["target"]} for one in suggested["entries"]]
+        return {"model_id": model["id"], "threshold": threshold, "alignment": {"entries": entries}}
+
+
+async def set_up(gateway: Gateway, ontology: Json, files: Sequence[tuple[str, bytes]]) -> Frontend:
+    project = await gateway.post("/v1/projects", {"name": "test", "media_type": "image", "ontology": ontology})
+    frontend = Frontend(gateway, project["id"])
+    for start in range(0, len(files), 50):
+        await gateway.upload(f"{frontend.path}/data-rows/upload", files[start : start + 50])
+    await gateway.post(f"{frontend.path}/batches", {"name": "all", "all": True})
+    return frontend
