@@ -146,17 +146,16 @@ class Stream:
         subscription.is_live = self.cursor is not None and subscription.offset >= self.cursor
         return subscription.is_live
 
-    def deliver(self, events: Sequence[LoggedEvent]) -> None:
-        """The events right after the cursor. Raises HistoryLost at a hole."""
-        for event in events:
-            if self.cursor is None or event.offset != self.cursor + 1:
-                raise HistoryLost
-            self.cursor = event.offset
-            frame = event_frame(event)
-            listeners = self.live(selectors_of(event))
-            for listener in listeners:
-                listener.receive(event, frame)
-            metrics.EVENTS_SENT.inc(len(listeners))
+    def deliver(self, event: LoggedEvent) -> None:
+        """The event right after the cursor, encoded once for all. Raises HistoryLost at a hole."""
+        if self.cursor is None or event.offset != self.cursor + 1:
+            raise HistoryLost
+        self.cursor = event.offset
+        frame = event_frame(event)
+        listeners = self.live(selectors_of(event))
+        for listener in listeners:
+            listener.receive(event, frame)
+        metrics.EVENTS_SENT.inc(len(listeners))
 
     def position_of(self, subscription: Subscription) -> int:
         """How far a live subscription is, events it does not want included."""

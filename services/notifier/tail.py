@@ -114,14 +114,17 @@ class Tail:
             history = stream.history
             async with self._turns:
                 page = await self._log.events(stream.id, stream.cursor, self._page_size)
-            if history != stream.history:
-                return
-            try:
-                stream.deliver(page)
-            except HistoryLost:
-                self._lose(stream, (await self._log.heads([stream.id])).get(stream.id))
-                return
             full = len(page) == self._page_size
+            for event in page:
+                if history != stream.history:
+                    return  # these are offsets of what was lost
+                try:
+                    stream.deliver(event)
+                except HistoryLost:
+                    self._lose(stream, (await self._log.heads([stream.id])).get(stream.id))
+                    return
+                # One event to a thousand clients takes milliseconds; in between the others get a turn and wires drain.
+                await asyncio.sleep(0)
 
     def _lose(self, stream: Stream, head: Head | None) -> None:
         if self.on_history_lost is not None:
