@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -15,6 +16,7 @@ from services.api.problems import install_problem_handlers
 from services.api.projects import routes as projects
 from services.api.resources import open_resources
 from services.api.settings import ApiSettings
+from shared.contracts.http import Problem
 
 ROUTERS: tuple[APIRouter, ...] = (
     access.router,
@@ -42,6 +44,15 @@ give the same answer for 24 hours. What has an `ETag` is changed with `If-Match`
 """
 
 
+class PrelabelApi(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """With the schema of problems, which every call declares and no response model names."""
+        document = super().openapi()
+        schema = Problem.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+        return document
+
+
 def create_app(settings: ApiSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +60,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
             app.state.resources = resources
             yield
 
-    app = FastAPI(
+    app = PrelabelApi(
         title="Prelabel",
         version="0.1.0",
         summary="Model-assisted labeling",

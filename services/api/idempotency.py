@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -23,6 +25,14 @@ _KEPT_FOR = func.make_interval(0, 0, 0, 1)
 _KEPT_HEADERS = ("content-type", "location", "etag")
 _PURGED_AT_ONCE = 20
 _SUCCESS = 2
+_CREATING = (201, 202)
+_PARAMETER = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "the same key and body give the same answer for 24 hours; another body gives 422",
+}
 _PRIMARY_KEY = (
     IdempotencyKeyRow.workspace_id,
     IdempotencyKeyRow.method,
@@ -33,6 +43,11 @@ _PRIMARY_KEY = (
 
 class IdempotentRoute(CheckedRoute):
     """The route class of every router: checks what no schema can, and gives a repeated POST its first answer."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if options.get("status_code") in _CREATING:
+            options["openapi_extra"] = {**(options.get("openapi_extra") or {}), "parameters": [_PARAMETER]}
+        super().__init__(path, endpoint, **options)
 
     def wrap(self, handle: Handler) -> Handler:
         async def handle_once(request: Request) -> Response:

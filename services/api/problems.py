@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from services.api.pointers import field_errors
-from shared.contracts.http import Problem, problem_of
+from shared.contracts.http import problem_of
 from shared.errors import (
     Conflict,
     FieldError,
@@ -74,8 +74,9 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 def _declared(status: int) -> dict[str, Any]:
     error = _BY_STATUS[status]
+    # No `model`: FastAPI would declare application/json for it. `PrelabelApi.openapi` adds the schema itself.
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"model": Problem, "description": error.title, "content": {MEDIA_TYPE: {"schema": schema}}}
+    return {"description": error.title, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 async def _ours(request: Request, error: Exception) -> Response:

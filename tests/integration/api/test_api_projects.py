@@ -96,7 +96,8 @@ async def test_two_who_read_the_same_cannot_both_change(admin: httpx2.AsyncClien
 
 async def test_null_does_not_clear_a_name(admin: httpx2.AsyncClient) -> None:
     path = f"/v1/projects/{(await make_project(admin))['id']}"
-    for body in ({"name": None}, {"name": "  "}, {"media_type": "text"}, []):
+    wrong: list[Any] = [{"name": None}, {"name": "  "}, {"media_type": "text"}, []]
+    for body in wrong:
         assert (await admin.patch(path, json=body, headers={"If-Match": '"1"'})).status_code == 422
 
 

@@ -1,0 +1,203 @@
+"""The catalog and what it offers a project, as HTTP shows them."""
+
+from datetime import datetime
+from typing import Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.api.model_catalog.ranking import Compatibility as Found
+from services.api.model_catalog.suggest import Match, Slot, SuggestedAlignment
+from shared.alignment import Target
+from shared.annotations import FeatureType
+from shared.database.tables import CatalogModelRow
+from shared.model_card import MediaType, ModelCard, Task, triton_name
+
+ModelState = Literal["loading", "ready", "unavailable"]
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class CatalogModelSummary(_Shown):
+    """A model offered for use. It never changes but for its live state; another version is another model."""
+
+    id: UUID
+    slug: str = Field(examples=["detect-nanodet"])
+    name: str
+    version: str
+    digest: str = Field(description="SHA-256 over weights and card")
+    description: str
+    media_type: MediaType
+    task: Task
+    annotation_kind: str = Field(examples=["bounding_box"])
+    classes: int = Field(description="how many; their names are in the card")
+    default_threshold: float
+    license: str = Field(examples=["Apache-2.0"])
+    built_in: bool
+    state: str = Field(examples=["ready"], description="loading, ready or unavailable")
+    state_reason: str | None
+    state_changed_at: datetime
+    rows_per_second: float | None = Field(description="measured here; null until the model has run")
+
+    @classmethod
+    def from_row(cls, row: CatalogModelRow) -> Self:
+        return cls.model_validate(_summary(row, ModelCard.model_validate(row.card)))
+
+
+class CatalogModel(CatalogModelSummary):
+    """A model with its whole card."""
+
+    card: ModelCard
+    triton_model: str = Field(description="its name in Triton")
+
+    @classmethod
+    def from_row(cls, row: CatalogModelRow) -> Self:
+        card = ModelCard.model_validate(row.card)
+        return cls.model_validate(
+            {**_summary(row, card), "card": card, "triton_model": triton_name(row.slug, row.digest)}
+        )
+
+
+class Reason(_Shown):
+    code: str = Field(examples=["names_match"])
+    detail: str
+
+
+class Compatibility(_Shown):
+    """How a model fits the project. A model with a blocker cannot be run there."""
+
+    score: float = Field(ge=0, le=1, description="how little has to be set up; 0 where the model does not fit at all")
+    reasons: list[Reason]
+    blockers: list[Reason]
+    class_coverage: float = Field(
+        ge=0, le=1, description="share of the features and options it could fill that a class fits by name"
+    )
+    state: str = Field(description="the model's live state")
+
+    @classmethod
+    def of(cls, found: Found) -> Self:
+        return cls(
+            score=found.score,
+            reasons=[Reason(code=one.code, detail=one.detail) for one in found.reasons],
+            blockers=[Reason(code=one.code, detail=one.detail) for one in found.blockers],
+            class_coverage=found.class_coverage,
+            state=found.state,
+        )
+
+
+class RankedModel(CatalogModelSummary):
+    compatibility: Compatibility
+
+    @classmethod
+    def of(cls, row: CatalogModelRow, found: Found) -> Self:
+        card = ModelCard.model_validate(row.card)
+        return cls.model_validate({**_summary(row, card), "compatibility": Compatibility.of(found)})
+
+
+class SuggestedEntry(_Shown):
+    """`model_class` and `target` are what the alignment of a run takes."""
+
+    model_class: str
+    target: Target
+    feature_name: str
+    feature_type: FeatureType
+    option_name: str | None
+    score: float = Field(ge=0, le=1)
+    reason: Match
+
+
+class UncoveredFeature(_Shown):
+    """A place of the ontology that the suggestion leaves empty."""
+
+    feature_schema_id: UUID
+    feature_name: str
+    feature_type: FeatureType
+    option_id: UUID | None
+    option_name: str | None
+    reason: Literal["no_class_of_that_name", "not_given_by_model"]
+
+
+class SuggestedAlignmentAnswer(_Shown):
+    """An alignment to start from, and what it leaves open."""
+
+    model_config = ConfigDict(title="SuggestedAlignment")
+
+    model_id: UUID
+    project_id: UUID
+    ontology_version: int
+    threshold: float = Field(description="the card's own default, for all classes")
+    floor: float = Field(description="no threshold may lie below")
+    entries: list[SuggestedEntry]
+    unmapped_model_classes: list[str]
+    uncovered_features: list[UncoveredFeature]
+
+
+def suggested_entries(found: SuggestedAlignment) -> list[SuggestedEntry]:
+    return [
+        SuggestedEntry(
+            model_class=entry.model_class,
+            target=Target(feature_schema_id=_id(entry.slot.feature.id), option_id=_option_id(entry.slot)),
+            feature_name=entry.slot.feature.name,
+            feature_type=_type(entry.slot),
+            option_name=entry.slot.option.name if entry.slot.option else None,
+            score=entry.score,
+            reason=entry.reason,
+        )
+        for entry in found.entries
+    ]
+
+
+def uncovered_features(found: SuggestedAlignment) -> list[UncoveredFeature]:
+    unnamed = [_uncovered(slot, "no_class_of_that_name") for slot in found.uncovered]
+    return unnamed + [_uncovered(Slot(feature, None), "not_given_by_model") for feature in found.unfillable]
+
+
+def _uncovered(slot: Slot, reason: Literal["no_class_of_that_name", "not_given_by_model"]) -> UncoveredFeature:
+    return UncoveredFeature(
+        feature_schema_id=_id(slot.feature.id),
+        feature_name=slot.feature.name,
+        feature_type=_type(slot),
+        option_id=_option_id(slot),
+        option_name=slot.option.name if slot.option else None,
+        reason=reason,
+    )
+
+
+def _summary(row: CatalogModelRow, card: ModelCard) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "slug": row.slug,
+        "name": row.name,
+        "version": row.version,
+        "digest": row.digest,
+        "description": card.description,
+        "media_type": row.media_type,
+        "task": row.task,
+        "annotation_kind": card.annotation_kind,
+        "classes": len(card.classes),
+        "default_threshold": card.default_threshold,
+        "license": card.license.spdx,
+        "built_in": row.workspace_id is None,
+        "state": row.state,
+        "state_reason": row.state_reason,
+        "state_changed_at": row.state_changed_at,
+        "rows_per_second": row.rows_per_second,
+    }
+
+
+def _id(found: UUID | None) -> UUID:
+    """Stored features always have one."""
+    assert found is not None
+    return found
+
+
+def _option_id(slot: Slot) -> UUID | None:
+    return slot.option.id if slot.option else None
+
+
+def _type(slot: Slot) -> FeatureType:
+    """Top features are tools and classifications, which have one."""
+    assert slot.feature.type is not None
+    return slot.feature.type
