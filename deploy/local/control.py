@@ -10,6 +10,7 @@ Keep the state folder below `var/`: as root, PostgreSQL runs as another account,
 closed to others (pytest's `tmp_path` is one); its data then goes to /var/lib/prelabel.
 """
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.local.leftovers import end_leftovers, remove_shared_memory
 from deploy.local.logs import Tail, last_lines
 from deploy.local.processes import kill_group, signal_process
 from deploy.local.stack import ROOT, Addresses, StackOptions, known_addresses
 from deploy.local.state import StackStatus, StateFolder
+from deploy.local.triton import shared_memory_prefix
 
 START_SECONDS, STOP_SECONDS = 300.0, 60.0
 
@@ -152,10 +155,13 @@ class StackProcess:
 
 
 def stop_running(state: StateFolder) -> bool:
-    """Stop a stack that somebody else started; False when none runs."""
+    """Stop a stack that somebody else started; False when none runs. Also clears away what a killed one left."""
     status = state.status()
     if status is None or not status.running():
-        return False
+        with state.owned():
+            left = asyncio.run(end_leftovers(state))
+            remove_shared_memory(shared_memory_prefix(state))
+        return left > 0
     signal_process(status.supervisor.pid, signal.SIGTERM)
     if not _wait(lambda: not status.supervisor.alive(), STOP_SECONDS):
         raise StackFailed(f"process {status.supervisor.pid} did not stop within {STOP_SECONDS:.0f} s")

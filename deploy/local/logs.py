@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -21,7 +22,7 @@ class Terminal:
         self._own_log, self._out, self._unread = own_log, out, False
 
     def say(self, line: str) -> None:
-        with self._own_log.open("a") as file:
+        with suppress(FileNotFoundError), self._own_log.open("a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
         self.show("supervisor", line)
 
@@ -70,16 +71,13 @@ async def follow(logs: dict[str, Path], terminal: Terminal) -> None:
         _show(tails, terminal)
 
 
-async def keep_small(logs: Iterable[Path]) -> None:
+def keep_small(logs: Iterable[Path]) -> None:
     """A file that is too large is set aside once; its writers append, so they go on in the emptied one."""
-    paths = list(logs)
-    while True:
-        for path in paths:
-            if path.exists() and path.stat().st_size > LARGEST_BYTES:
-                shutil.copyfile(path, path.with_suffix(".log.1"))
-                with path.open("r+b") as file:
-                    file.truncate(0)
-        await asyncio.sleep(5)
+    for path in logs:
+        if path.exists() and path.stat().st_size > LARGEST_BYTES:
+            shutil.copyfile(path, path.with_suffix(".log.1"))
+            with path.open("r+b") as file:
+                file.truncate(0)
 
 
 def last_lines(path: Path, count: int) -> list[str]:

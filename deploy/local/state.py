@@ -4,7 +4,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -84,7 +84,8 @@ class StateFolder:
             return None
 
     def write_status(self, status: StackStatus) -> None:
-        self.write(self.root / "status.json", status.model_dump_json(indent=2))
+        with suppress(FileNotFoundError):  # the whole folder was removed under a running stack
+            self.write(self.root / "status.json", status.model_dump_json(indent=2))
 
     @contextmanager
     def owned(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from deploy.local.state import ServiceStatus, StackStatus, StateFolder
 
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.2, 5.0
 STEADY_SECONDS = 30  # a process that lasted so long starts again without delay
+HOUSEKEEPING_SECONDS = 5
 MOST_FAILURES = 10  # in a row, each before it was steady
 
 
@@ -41,7 +42,7 @@ class Supervisor:
         """Until a signal or a failure; 0 after a signal, 1 after a failure. The state folder must be ours."""
         self._answer_signals()
         self._publish()
-        housekeeping = asyncio.create_task(logs.keep_small(map(self._log, self._services)))
+        housekeeping = asyncio.create_task(self._keep_house())
         keepers = {service.name: asyncio.create_task(self._keep(service)) for service in self._services}
         announcing = asyncio.create_task(self._announce(on_ready))
         try:
@@ -149,6 +150,14 @@ class Supervisor:
             service.sweep()
         self._note(service, "stopped")
         self._stopped[service.name].set()
+
+    async def _keep_house(self) -> None:
+        while self._state.log_folder.exists():
+            logs.keep_small(map(self._log, self._services))
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+        # Nobody could find this stack any more, to stop it or to use it.
+        self._terminal.show("supervisor", f"{self._state.root} was removed")
+        self._ending.set()
 
     async def _announce(self, on_ready: Callable[[], Awaitable[None]]) -> None:
         for event in self._ready.values():

@@ -107,6 +107,7 @@ async def test_after_a_kill_of_everything_it_starts_again_with_its_data(
     before, regions = stack.addresses, set(_shared_memory(options))
     assert regions, "each model has a region while it is served"
     stack.kill()
+    assert regions <= set(_shared_memory(options)), "nobody was left who could remove them"
     assert stack.start() == before, "ports and passwords are those of the first start"
     assert await _execute(before, "SELECT answer FROM kept") == 42
     assert not regions & set(_shared_memory(options)), "what the killed server left is swept"
@@ -141,6 +142,10 @@ def test_the_commands(options: StackOptions) -> None:
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert "nothing is running" in local("down").stdout
+    region = Path(f"/dev/shm/{shared_memory_prefix(StateFolder.at(options.state))}left-by-a-killed-one")
+    region.touch()
+    assert "nothing is running" in local("down").stdout
+    assert not region.exists()
     started = local("up", "--detach", "--servers-only", "--free-ports")
     assert started.returncode == 0, started.stderr
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -192,6 +193,16 @@ async def test_sweeps_before_each_start_and_after_the_end(state: StateFolder, tm
     assert not litter.exists()
 
 
+async def test_a_stack_whose_folder_is_removed_ends(state: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.local.supervisor.HOUSEKEEPING_SECONDS", 0.1)
+    supervisor, said = supervise(state, python("one", LIVES))
+    task = asyncio.create_task(supervisor.run(_nothing))
+    await until(lambda: heads(said, "ready") == ["one"])
+    shutil.rmtree(state.root)
+    assert await asyncio.wait_for(task, 10) == 0
+    assert list(started_for(state.root)) == []
+
+
 async def test_ends_what_a_killed_supervisor_left(state: StateFolder) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, env={**os.environ, "PRELABEL_SUPERVISED_STATE": str(state.root)}
@@ -213,6 +224,10 @@ async def test_a_reused_pid_is_somebody_else() -> None:
     me = ProcessIdentity.of(os.getpid())
     assert me.alive()
     assert not ProcessIdentity(pid=me.pid, started=me.started - 1).alive()
+
+
+async def _nothing() -> None:
+    return
 
 
 async def _never() -> None:
