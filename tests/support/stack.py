@@ -42,9 +42,8 @@ class Frontend:
     async def model(self, task: str) -> Json:
         """The best ranked model of a task."""
         async for entry in self.gateway.pages(f"{self.path}/models"):
-            if entry["model"]["task"] == task:
-                model: Json = entry["model"]
-                return model
+            if entry["task"] == task:
+                return entry
         raise LookupError(f"no model for {task}")
 
     async def wanted(self, model: Json, threshold: float) -> Json:

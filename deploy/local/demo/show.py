@@ -30,21 +30,17 @@ def readiness(found: Json) -> None:
 def models(ranked: Sequence[Json]) -> None:
     table = Table("model", "task", "score", "covers", "state", "reasons and blockers")
     for entry in ranked:
-        model, fit = entry["model"], entry["compatibility"]
-        notes = "; ".join([*_texts(fit["reasons"]), *_texts(fit["blockers"])])
+        fit = entry["compatibility"]
+        notes = "; ".join(reason["detail"] for reason in [*fit["reasons"], *fit["blockers"]])
         share = f"{fit['class_coverage']:.0%}"
-        table.add_row(model["name"], model["task"], f"{fit['score']:.2f}", share, fit["state"], notes)
+        table.add_row(entry["name"], entry["task"], f"{fit['score']:.2f}", share, fit["state"], notes)
     console.print(table)
 
 
-def alignment(entries: Sequence[Json], names: dict[str, str]) -> None:
+def alignment(entries: Sequence[Json]) -> None:
     table = Table("model class", "feature", "score", "reason")
     for entry in entries[:_MOST_LINES]:
-        target = entry["target"]
-        feature = names[target["feature_schema_id"]]
-        option = names.get(target.get("option_id") or "")
-        shown = f"{feature}: {option}" if option else feature
-        table.add_row(entry["model_class"], shown, f"{entry['score']:.2f}", entry["reason"])
+        table.add_row(entry["model_class"], caption(entry), f"{entry['score']:.2f}", entry["reason"])
     console.print(table)
     if len(entries) > _MOST_LINES:
         console.print(f"and {len(entries) - _MOST_LINES} more")
@@ -85,16 +81,13 @@ def results(pre_labels: Sequence[Json], failed: Sequence[Json]) -> None:
         console.print(rows)
 
 
-def caption(pre_label: Json) -> str:
-    option = pre_label.get("option_name")
-    return f"{pre_label['feature_name']}: {option}" if option else str(pre_label["feature_name"])
+def caption(named: Json) -> str:
+    """A feature, and the option where it has one."""
+    option = named["option_name"]
+    return f"{named['feature_name']}: {option}" if option else str(named["feature_name"])
 
 
 def _move(progress: Progress, bar: TaskID, message: Json) -> None:
     rate, left = message["rows_per_second"], message["eta_seconds"]
     pace = f"{rate:.0f} rows/s, {left:.0f} s left" if rate is not None and left is not None else ""
     progress.update(bar, completed=message["done"], pace=pace)
-
-
-def _texts(reasons: Sequence[Json | str]) -> list[str]:
-    return [reason if isinstance(reason, str) else str(reason.get("detail", reason)) for reason in reasons]

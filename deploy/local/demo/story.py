@@ -50,7 +50,7 @@ async def tell(setting: Setting) -> None:
     async with subscribed(gateway, setting.notifier_url, f"project:{project['id']}") as channel:
         runs = []
         for task in ("object_detection", "image_classification"):
-            model = next(entry["model"] for entry in ranked if entry["model"]["task"] == task)
+            model = next(entry for entry in ranked if entry["task"] == task)
             wanted = await _aligned(gateway, path, model)
             show.step(f"{model['name']}: a small sample first, then everything")
             for name, extra in ((f"{model['name']}, sample", {"limit": _SAMPLE_SIZE}), (model["name"], {})):
@@ -81,7 +81,7 @@ async def _aligned(gateway: Gateway, path: str, model: Json) -> Json:
     """A run's configuration, from the alignment that is suggested."""
     suggested = await gateway.get(f"{path}/models/{model['id']}/alignment")
     show.step(f"{model['name']}: suggested alignment")
-    show.alignment(suggested["entries"], _names(await gateway.get(f"{path}/ontology")))
+    show.alignment(suggested["entries"])
     entries = [{"model_class": one["model_class"], "target": one["target"]} for one in suggested["entries"]]
     return {"model_id": model["id"], "threshold": _THRESHOLD, "alignment": {"entries": entries}}
 
@@ -131,14 +131,3 @@ async def _decide(gateway: Gateway, path: str, pre_labels: list[Json]) -> None:
     labels = [label async for label in gateway.pages(f"{path}/labels")]
     provenance = labels[0]["provenance"]
     show.console.print(f"{len(labels)} label, with where it came from: {provenance}")
-
-
-def _names(ontology: Json) -> dict[str, str]:
-    """Every node's name by its id."""
-    names: dict[str, str] = {}
-    waiting = [*ontology["tools"], *ontology["classifications"]]
-    while waiting:
-        node = waiting.pop()
-        names[node["id"]] = node["name"]
-        waiting += [*node.get("classifications", ()), *node.get("options", ())]
-    return names
