@@ -46,7 +46,7 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
-            except Exception as error:
+            except Exception as error:  # whatever it is, the client gets a problem and we a log line
                 if answered:
                     raise  # the client sees the connection break off, which is the truth
                 log.error("request_failed", exc_info=error)
