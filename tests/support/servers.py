@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -31,13 +31,20 @@ def servers() -> Iterator[Addresses]:
     shutil.rmtree(state, ignore_errors=True)
 
 
-@pytest.fixture
-def database_url(servers: Addresses) -> Iterator[str]:
-    """A migrated, empty database that nobody else uses."""
+@contextmanager
+def fresh_database(servers: Addresses) -> Iterator[str]:
+    """The URL of a migrated, empty database that nobody else uses."""
     name = f"test_{uuid4().hex}"
     asyncio.run(_execute(servers.database_url, f'CREATE DATABASE "{name}" TEMPLATE "{_TEMPLATE}"'))
     yield _with_database(servers.database_url, name)
     asyncio.run(_execute(servers.database_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def database_url(servers: Addresses) -> Iterator[str]:
+    """A database of its own for the test."""
+    with fresh_database(servers) as url:
+        yield url
 
 
 @pytest.fixture

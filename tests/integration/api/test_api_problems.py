@@ -92,8 +92,9 @@ async def test_value_no_schema_caught_is_no_fault_of_ours(
 
 
 async def test_away_database_is_503_and_away_redis_is_nothing(
-    database_url: str, redis_url: str, workspace: Workspace, tmp_path: Path
+    api_servers: tuple[str, str], workspace: Workspace, tmp_path: Path
 ) -> None:
+    database_url, redis_url = api_servers
     key = {"Authorization": "Bearer " + next(iter(workspace.keys.values()))}
     nowhere = "postgresql://postgres@127.0.0.1:1/x"
     async with running_api(api_settings(nowhere, redis_url, tmp_path)) as api:

@@ -23,6 +23,7 @@ from shared.database.tables import (
 from shared.database.unit_of_work import unit_of_work
 from shared.ids import new_id
 from tests.support.api import Api, Workspace
+from tests.support.cards import card
 
 pytestmark = pytest.mark.asyncio
 
@@ -253,7 +254,7 @@ async def test_events_are_read_from_any_offset(admin: httpx2.AsyncClient) -> Non
     assert (await admin.get(f"{path}/events", params={"after": 2**63})).status_code == 422
 
 
-async def test_readiness_names_the_missing_step(api: Api, admin: httpx2.AsyncClient) -> None:
+async def test_readiness_names_the_missing_step(api: Api, workspace: Workspace, admin: httpx2.AsyncClient) -> None:
     project = await make_project(admin)
     path = f"/v1/projects/{project['id']}"
 
@@ -264,16 +265,17 @@ async def test_readiness_names_the_missing_step(api: Api, admin: httpx2.AsyncCli
         return [check["code"] for check in found["checks"] if not check["ok"]]
 
     async with unit_of_work(api.resources.sessions, api.resources.signals, "service:tests") as work:
-        card = {"annotation_kind": "bounding_box"}
+        detector = card("detector", "bounding_box", ["cat"])
         work.session.add(
             CatalogModelRow(
-                slug="d",
-                name="d",
-                version="1",
+                workspace_id=workspace.id,
+                slug=detector.slug,
+                name=detector.name,
+                version=detector.version,
                 digest=uuid4().hex,
-                media_type="image",
-                task="t",
-                card=card,
+                media_type=detector.media_type,
+                task=detector.task,
+                card=detector.model_dump(mode="json"),
                 state="ready",
             )
         )
