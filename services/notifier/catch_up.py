@@ -123,9 +123,9 @@ class CatchUp:
             page = await self._ask(
                 subscription, partial(self._log.events, stream.id, subscription.offset, self._pace.page_size)
             )
-            if not page or subscription.history != stream.history:
+            if not page.events or page.epoch != stream.epoch or subscription.history != stream.history:
                 raise HistoryLost
-            for event in page:
+            for event in page.events:
                 await self._until_read(subscription)
                 _give(subscription, event)
 

@@ -17,8 +17,8 @@ from services.notifier.tickets import Identity
 from services.notifier.topics import Topic, WantedTopic
 from shared.contracts.messages import Position
 from shared.database.engine import Sessions
-from shared.database.event_log import Head, LoggedEvent, read_events, read_head
-from shared.database.tables import StreamRow
+from shared.database.event_log import Head, LoggedEvent, read_head
+from shared.database.tables import EventRow, StreamRow
 from shared.errors import NotFound
 
 
@@ -29,6 +29,17 @@ class Opening:
     head: Head
     offset: int
     snapshot: BaseModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvents:
+    """Events in order, and the epoch they belong to: history may have been replaced since the head was read.
+
+    `epoch` is None when there are none.
+    """
+
+    epoch: UUID | None
+    events: Sequence[LoggedEvent]
 
 
 class EventLog(Protocol):
@@ -42,7 +53,7 @@ class EventLog(Protocol):
 
     async def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, Head]: ...
 
-    async def events(self, stream_id: UUID, after: int, limit: int) -> list[LoggedEvent]: ...
+    async def events(self, stream_id: UUID, after: int, limit: int) -> PastEvents: ...
 
 
 class PostgresLog:
@@ -75,9 +86,24 @@ class PostgresLog:
             )
             return {stream_id: Head(epoch, first, last) for stream_id, epoch, first, last in found}
 
-    async def events(self, stream_id: UUID, after: int, limit: int) -> list[LoggedEvent]:
+    async def events(self, stream_id: UUID, after: int, limit: int) -> PastEvents:
         async with self._reading() as session:
-            return await read_events(session, stream_id, after, limit)
+            found = await session.execute(
+                select(
+                    StreamRow.epoch,
+                    EventRow.offset,
+                    EventRow.type,
+                    EventRow.subject_kind,
+                    EventRow.subject_id,
+                    EventRow.payload,
+                )
+                .join(StreamRow, StreamRow.id == EventRow.stream_id)
+                .where(EventRow.stream_id == stream_id, EventRow.offset > after)
+                .order_by(EventRow.offset)
+                .limit(limit)
+            )
+            rows = found.all()
+        return PastEvents(rows[0].epoch if rows else None, [LoggedEvent(*row[1:]) for row in rows])
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncSession]:

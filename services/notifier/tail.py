@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.notifier import metrics
 from services.notifier.hub import Hub
-from services.notifier.log import EventLog
+from services.notifier.log import EventLog, PastEvents
 from services.notifier.stream import HistoryLost, Stream
 from shared.contracts.events import Progress
 from shared.database.event_log import Head
@@ -114,17 +114,25 @@ class Tail:
             history = stream.history
             async with self._turns:
                 page = await self._log.events(stream.id, stream.cursor, self._page_size)
-            full = len(page) == self._page_size
-            for event in page:
-                if history != stream.history:
-                    return  # these are offsets of what was lost
-                try:
-                    stream.deliver(event)
-                except HistoryLost:
-                    self._lose(stream, (await self._log.heads([stream.id])).get(stream.id))
-                    return
-                # One event to a thousand clients takes milliseconds; in between the others get a turn and wires drain.
-                await asyncio.sleep(0)
+            if history != stream.history:
+                return  # these are offsets of what was lost
+            try:
+                await self._deliver(stream, page)
+            except HistoryLost:
+                self._lose(stream, (await self._log.heads([stream.id])).get(stream.id))
+                return
+            full = len(page.events) == self._page_size
+
+    async def _deliver(self, stream: Stream, page: PastEvents) -> None:
+        history = stream.history
+        if page.events and page.epoch != stream.epoch:
+            raise HistoryLost
+        for event in page.events:
+            if history != stream.history:
+                return
+            stream.deliver(event)
+            # One event to a thousand clients takes milliseconds; in between the others get a turn and wires drain.
+            await asyncio.sleep(0)
 
     def _lose(self, stream: Stream, head: Head | None) -> None:
         if self.on_history_lost is not None:

@@ -101,6 +101,7 @@ def running_notifier(environment: Mapping[str, str], log: Path) -> Iterator[Noti
         yield process
     finally:
         process.stop()
+    assert "Traceback" not in log.read_text()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,68 @@
+"""Spliced frames are what the contract says, and the same bytes for all."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from services.notifier.frames import event_frame, progress_frame
+from services.notifier.stream import Stream, Subscription
+from services.notifier.topics import Topic, parse_topic
+from shared.contracts.events import Progress, ProjectUpdated
+from shared.contracts.messages import EventMessage, ProgressMessage
+from shared.database.event_log import Head, LoggedEvent, envelope
+from tests.unit.notifier.doubles import IDENTITY, decoded, logged, new_client
+
+_IDS = ["1", 'quoted "\\', "ü\u2028", "x" * 64]
+
+
+@pytest.mark.parametrize("subscription_id", _IDS)
+def test_an_event_frame_is_an_event_message(subscription_id: str) -> None:
+    sealed = envelope(ProjectUpdated(workspace_id=uuid4(), project_id=uuid4(), revision=3), "service:test")
+    event = LoggedEvent(131, sealed.type, "project", sealed.subject.id, sealed.model_dump_json())
+    frame = event_frame(event).for_id(subscription_id)
+    assert EventMessage.model_validate(decoded(frame)) == EventMessage(id=subscription_id, offset=131, event=sealed)
+
+
+@pytest.mark.parametrize("subscription_id", _IDS)
+def test_a_progress_frame_is_a_progress_message(subscription_id: str) -> None:
+    run_id = uuid4()
+    progress = Progress(
+        workspace_id=uuid4(),
+        project_id=uuid4(),
+        model_run_id=run_id,
+        done=4,
+        total=9,
+        failed=1,
+        rows_per_second=2.5,
+        eta_seconds=None,
+    )
+    expected = ProgressMessage(
+        id=subscription_id, model_run_id=run_id, done=4, total=9, failed=1, rows_per_second=2.5, eta_seconds=None
+    )
+    message = decoded(progress_frame(progress).for_id(subscription_id))
+    assert ProgressMessage.model_validate(message) == expected
+    assert message == json.loads(expected.model_dump_json())
+
+
+@pytest.mark.parametrize("size", [10, 200, 70_000])
+def test_payloads_are_forwarded_byte_for_byte(size: int) -> None:
+    payload = '{"data": ' + "1" * size + ', "π":1.50}'
+    frame = event_frame(LoggedEvent(1, "future.thing", "star", uuid4(), payload)).for_id("1")
+    assert frame.endswith(f',"offset":1,"event":{payload}}}'.encode())
+
+
+def test_two_subscribers_get_the_very_same_bytes() -> None:
+    stream = Stream(uuid4())
+    stream.start_at(Head(uuid4(), 1, 0))
+    wires = []
+    for _ in range(2):
+        client, wire = new_client()
+        wanted = parse_topic("notifications")
+        subscription = Subscription(id="1", client=client, identity=IDENTITY, wanted=wanted)
+        subscription.topic = Topic(stream.id, "all")
+        stream.add(subscription, "all")
+        assert stream.go_live(subscription)
+        wires.append(wire)
+    stream.deliver(logged(1))
+    assert wires[0].written[0] is wires[1].written[0]
