@@ -1,0 +1,34 @@
+"""Cancelling a run is final: no result after the event."""
+
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from services.api.access.principal import Principal
+from services.api.model_runs import queries
+from services.api.model_runs.events import emit_state
+from services.api.model_runs.schemas import Results
+from services.api.model_runs.transitions import check_move
+from shared.contracts.events import RunState
+from shared.database.tables import ModelRunRow
+from shared.database.unit_of_work import UnitOfWork
+
+
+async def cancel_model_run(work: UnitOfWork, principal: Principal, model_run_id: UUID, results: Results) -> ModelRunRow:
+    """Raises Conflict with the allowed states for a run that has ended."""
+    run = await queries.get_run(work.session, principal.workspace_id, model_run_id)
+    # Segments before the run: the lock order everywhere. Its state is known only once both are held.
+    await queries.lock_open_segments(work.session, run)
+    await queries.lock_run(work.session, run)
+    present: RunState = run.state  # type: ignore[assignment]
+    check_move(present, "cancelled")
+    await queries.close_segments(work.session, run)
+    counters = await queries.count_outcomes(work.session, run)
+    run.state, run.state_reason = "cancelled", None
+    run.succeeded, run.failed, run.skipped = counters.succeeded, counters.failed, counters.skipped
+    run.detections = counters.detections
+    run.finished_at = (await work.session.execute(select(func.clock_timestamp()))).scalar_one()
+    run.results_discarded = results == "discard"
+    await work.session.flush()
+    emit_state(work, run)
+    return run

@@ -1,0 +1,209 @@
+"""Everything that can be wrong with a submitted run, by JSON pointer. Pure: what is in the tables is given."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from services.api.model_runs.schemas import AlignmentEntryCreate, ModelRunCreate
+from shared.alignment import AlignmentEntry, Answer, Condition, Range, Target
+from shared.annotations import TOOL_TYPES, FeatureType, features_taking
+from shared.errors import Problems
+from shared.model_card import ModelCard
+from shared.ontology import FeatureSchema
+
+_MAX_ALIKE = 20
+_WITH_OPTIONS = frozenset({FeatureType.RADIO, FeatureType.CHECKLIST})
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """`unknown_batches` are places in `batch_ids`."""
+
+    unknown_batches: Sequence[int]
+    any_to_do: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a submitted run stands on: `features` of the present ontology, `removed` ones of earlier versions."""
+
+    card: ModelCard
+    features: Mapping[UUID, FeatureSchema]
+    removed: Set[UUID]
+    rows: Rows
+
+
+def check_submission(wanted: ModelRunCreate, ground: Ground) -> tuple[AlignmentEntry, ...]:
+    """The alignment with every threshold and target type resolved. Raises Unprocessable with all that is wrong."""
+    problems = Problems()
+    check_rows(wanted, ground.rows, problems)
+    if wanted.criteria:
+        problems.add(
+            "/criteria", "criteria_not_supported", "the model knows a fixed list of classes and no other words"
+        )
+    entries = _Entries(wanted, ground, problems).resolve()
+    problems.raise_if_any("the run cannot be submitted like this", code="invalid_model_run")
+    return entries
+
+
+def check_rows(wanted: ModelRunCreate, rows: Rows, problems: Problems) -> None:
+    for place in rows.unknown_batches:
+        problems.add(f"/batch_ids/{place}", "unknown_batch", "the project has no such batch")
+    if not rows.any_to_do and not rows.unknown_batches:
+        pointer = "/batch_ids" if wanted.batch_ids else ""
+        what = "data row without a label" if wanted.only_unlabeled else "data row"
+        problems.add(pointer, "no_rows", f"there is no {what} to do")
+
+
+@dataclass(slots=True)
+class _Entries:
+    """`seen` are the conditions of earlier entries of the same class and feature."""
+
+    wanted: ModelRunCreate
+    ground: Ground
+    problems: Problems
+    seen: dict[tuple[str, UUID], list[Condition | None]] = field(default_factory=lambda: defaultdict(list))
+
+    def resolve(self) -> tuple[AlignmentEntry, ...]:
+        entries, card = self.wanted.alignment.entries, self.ground.card
+        if not entries:
+            self.problems.add("/alignment/entries", "empty_alignment", "at least one class must be aligned")
+        self._check_threshold("/threshold", self.wanted.threshold)
+        default = card.default_threshold if self.wanted.threshold is None else self.wanted.threshold
+        classes = frozenset(card.classes)
+        found = []
+        for index, entry in enumerate(entries):
+            pointer = f"/alignment/entries/{index}"
+            if entry.model_class not in classes:
+                detail = f"the model has no class {entry.model_class[:100]!r}"
+                self.problems.add(f"{pointer}/model_class", "unknown_model_class", detail)
+            found.append(self._resolve(pointer, entry, default))
+        return tuple(entry for entry in found if entry is not None)
+
+    def _resolve(self, pointer: str, entry: AlignmentEntryCreate, default: float) -> AlignmentEntry | None:
+        """None only beside a problem."""
+        self._check_threshold(f"{pointer}/threshold", entry.threshold)
+        self._check_condition(f"{pointer}/when", entry.when)
+        self._check_duplicate(pointer, entry)
+        target_type = self._check_target(f"{pointer}/target", entry.target)
+        if target_type is not None:
+            self._check_answers(f"{pointer}/answers", entry)
+        if target_type is None or self.problems.errors:
+            return None
+        return AlignmentEntry(
+            model_class=entry.model_class,
+            target=entry.target,
+            target_type=target_type,
+            threshold=default if entry.threshold is None else entry.threshold,
+            when=entry.when,
+            min_area=entry.min_area,
+            max_count=entry.max_count,
+            answers=entry.answers,
+        )
+
+    def _check_threshold(self, pointer: str, threshold: float | None) -> None:
+        floor = self.ground.card.floor
+        if threshold is None:
+            return
+        if not 0 <= threshold <= 1:
+            self.problems.add(pointer, "threshold_out_of_range", "a threshold lies between 0 and 1")
+        elif threshold < floor:
+            detail = f"under the model's floor of {floor} nothing is stored, so nothing could be shown"
+            self.problems.add(pointer, "threshold_under_floor", detail)
+
+    def _check_condition(self, pointer: str, when: Condition | None) -> None:
+        if when is None:
+            return
+        for name, span in (("confidence", when.confidence), ("area", when.area)):
+            if span and span.minimum is not None and span.maximum is not None and span.minimum >= span.maximum:
+                self.problems.add(f"{pointer}/{name}", "empty_range", "minimum must lie below maximum")
+
+    def _check_duplicate(self, pointer: str, entry: AlignmentEntryCreate) -> None:
+        # A pre-label is addressed by its detection and feature, so one detection is shown once a feature.
+        alike = self.seen[(entry.model_class, entry.target.feature_schema_id)]
+        if len(alike) >= _MAX_ALIKE:
+            detail = f"at most {_MAX_ALIKE} entries may map one class to one feature"
+            self.problems.add(pointer, "too_many_entries", detail)
+        elif any(not exclusive(entry.when, other) for other in alike):
+            detail = "another entry maps the same class to the same feature; their conditions must exclude one another"
+            self.problems.add(pointer, "duplicate_entry", detail)
+        alike.append(entry.when)
+
+    def _check_target(self, pointer: str, target: Target) -> FeatureType | None:
+        feature = self.ground.features.get(target.feature_schema_id)
+        place = f"{pointer}/feature_schema_id"
+        if feature is None:
+            self._add_unknown(place, target.feature_schema_id, "feature")
+            return None
+        if feature.type is None:
+            detail = "this is an option: name its radio or checklist here, and itself as option_id"
+            self.problems.add(place, "not_a_feature", detail)
+            return None
+        if not feature.is_top_level:
+            self.problems.add(place, "nested_feature", "only tools and top classifications can be aligned with classes")
+            return None
+        if feature.type not in features_taking(self.ground.card.annotation_kind):
+            detail = f"what the model gives ({self.ground.card.annotation_kind}) cannot become a {feature.type}"
+            self.problems.add(place, "not_convertible", detail)
+            return None
+        self._check_option(f"{pointer}/option_id", feature, target.option_id)
+        return feature.type
+
+    def _check_option(self, pointer: str, feature: FeatureSchema, option_id: UUID | None) -> None:
+        if feature.type not in _WITH_OPTIONS:
+            if option_id is not None:
+                self.problems.add(pointer, "option_not_allowed", f"a {feature.type} has no options")
+        elif option_id is None:
+            self.problems.add(pointer, "option_missing", f"say which option of {feature.name!r} the class means")
+        elif option_id not in self.ground.features:
+            self._add_unknown(pointer, option_id, "option")
+        elif self.ground.features[option_id].parent_id != feature.id:
+            self.problems.add(pointer, "foreign_option", f"this is no option of {feature.name!r}")
+
+    def _check_answers(self, pointer: str, entry: AlignmentEntryCreate) -> None:
+        parent = entry.target.option_id or entry.target.feature_schema_id
+        answered: set[UUID] = set()
+        for index, answer in enumerate(entry.answers):
+            self._check_answer(f"{pointer}/{index}", answer, parent)
+            if answer.feature_schema_id in answered:
+                self.problems.add(f"{pointer}/{index}", "duplicate_answer", "it is answered already")
+            answered.add(answer.feature_schema_id)
+
+    def _check_answer(self, pointer: str, answer: Answer, parent: UUID) -> None:
+        asked = self.ground.features.get(answer.feature_schema_id)
+        if asked is None:
+            self._add_unknown(f"{pointer}/feature_schema_id", answer.feature_schema_id, "feature")
+            return
+        if asked.type is None or asked.type in TOOL_TYPES or asked.parent_id != parent:
+            detail = "this is no classification right under the target"
+            self.problems.add(f"{pointer}/feature_schema_id", "foreign_answer", detail)
+            return
+        if answer.annotation.taken_by != asked.type:
+            self.problems.add(f"{pointer}/annotation", "wrong_kind", f"{asked.name!r} takes a {asked.type}")
+            return
+        options = [self.ground.features.get(option_id) for option_id in answer.annotation.option_ids()]
+        if any(option is None or option.parent_id != asked.id for option in options):
+            self.problems.add(f"{pointer}/annotation", "foreign_option", f"{asked.name!r} has no such option")
+
+    def _add_unknown(self, pointer: str, feature_id: UUID, what: str) -> None:
+        if feature_id in self.ground.removed:
+            self.problems.add(pointer, f"removed_{what}", f"the ontology no longer has this {what}")
+        else:
+            self.problems.add(pointer, f"unknown_{what}", f"the project has no such {what}")
+
+
+def exclusive(one: Condition | None, other: Condition | None) -> bool:
+    """Whether no detection can meet both."""
+    if one is None or other is None:
+        return False
+    clash = any(name in other.attribute and other.attribute[name] != value for name, value in one.attribute.items())
+    return clash or _apart(one.confidence, other.confidence) or _apart(one.area, other.area)
+
+
+def _apart(one: Range | None, other: Range | None) -> bool:
+    return one is not None and other is not None and (_ends_before(one, other) or _ends_before(other, one))
+
+
+def _ends_before(one: Range, other: Range) -> bool:
+    return one.maximum is not None and other.minimum is not None and one.maximum <= other.minimum

@@ -1,0 +1,268 @@
+"""The pre-labels of a run: its detections seen through its alignment, beside what people decided about them.
+
+Nothing here is stored. Rows with nothing to show are skipped by their projection, and a page stops after a bounded
+number of detections, so that it may be short and still have a next one.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.api.model_runs.schemas import DecisionState
+from services.api.model_runs.schemas import PreLabel as ShownPreLabel
+from shared.alignment import Alignment, Detection, PreLabel
+from shared.alignment import select as select_shown
+from shared.annotations import ANNOTATION
+from shared.database.alignments import read_alignment
+from shared.database.tables import (
+    DataRowRow,
+    DecisionRow,
+    DetectionRow,
+    FeatureSchemaRow,
+    ModelRunRow,
+    RowOutcomeRow,
+    RowProjectionRow,
+)
+from shared.pre_label_id import PreLabelId
+
+_ROWS_AT_ONCE = 200
+_DETECTIONS_AT_ONCE = 1_000
+_DETECTIONS_A_PAGE = 20_000
+
+DECIDED: Mapping[str, DecisionState] = {"accept": "accepted", "reject": "rejected"}
+Place = tuple[int, UUID]
+"""Ordinal and feature schema: where in a data row a pre-label is."""
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreLabelFilter:
+    data_row_id: UUID | None = None
+    feature_schema_id: UUID | None = None
+    model_class: str | None = None
+    state: DecisionState | None = None
+    confidence_min: float = 0.0
+    confidence_max: float = 1.0
+
+    def holds(self, pre_label: PreLabel, state: DecisionState) -> bool:
+        return (
+            self.state in {None, state}
+            and self.model_class in {None, pre_label.model_class}
+            and self.feature_schema_id in {None, pre_label.target.feature_schema_id}
+            and self.confidence_min <= pre_label.confidence <= self.confidence_max
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PreLabelPage:
+    items: list[ShownPreLabel]
+    next_key: Key | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A run with all that is needed to see its detections."""
+
+    session: AsyncSession
+    run: ModelRunRow
+    alignment: Alignment
+
+    @classmethod
+    async def of(cls, session: AsyncSession, run: ModelRunRow) -> "View":
+        return cls(session, run, await read_alignment(session, run))
+
+    async def shown(self, data_row_ids: Sequence[UUID]) -> dict[UUID, tuple[PreLabel, ...]]:
+        """What each of these data rows shows, pending or decided."""
+        found: defaultdict[UUID, list[Detection]] = defaultdict(list)
+        for row in await self._detections(data_row_ids):
+            found[row.data_row_id].append(_detection(row))
+        return {data_row_id: select_shown(of_row, self.alignment).shown for data_row_id, of_row in found.items()}
+
+    async def decided(self, data_row_ids: Sequence[UUID]) -> dict[UUID, dict[Place, DecisionState]]:
+        found = await self.session.execute(
+            select(
+                DecisionRow.data_row_id, DecisionRow.ordinal, DecisionRow.feature_schema_id, DecisionRow.action
+            ).where(
+                DecisionRow.workspace_id == self.run.workspace_id,
+                DecisionRow.model_run_id == self.run.id,
+                DecisionRow.data_row_id.in_(data_row_ids),
+                ~DecisionRow.undone,
+            )
+        )
+        decided: defaultdict[UUID, dict[Place, DecisionState]] = defaultdict(dict)
+        for data_row_id, ordinal, feature_id, action in found:
+            if ordinal is not None:
+                decided[data_row_id][(ordinal, feature_id)] = DECIDED[action]
+        return decided
+
+    async def _detections(self, data_row_ids: Sequence[UUID]) -> list[DetectionRow]:
+        """Only those that could be shown; the others change nothing about what is."""
+        least = min((entry.threshold for entry in self.alignment.entries), default=1.0)
+        found = await self.session.scalars(
+            select(DetectionRow)
+            .where(
+                DetectionRow.workspace_id == self.run.workspace_id,
+                DetectionRow.model_run_id == self.run.id,
+                DetectionRow.data_row_id.in_(data_row_ids),
+                DetectionRow.model_class.in_({entry.model_class for entry in self.alignment.entries}),
+                DetectionRow.confidence >= least,
+            )
+            .order_by(DetectionRow.data_row_id, DetectionRow.ordinal)
+        )
+        return list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    data_row_id: UUID
+    global_key: str
+    detections: int
+
+
+async def list_pre_labels(
+    session: AsyncSession, run: ModelRunRow, wanted: PreLabelFilter, after: Key | None, size: int
+) -> PreLabelPage:
+    """By data row, detection and feature."""
+    view, names = await View.of(session, run), await _feature_names(session, run)
+    items: list[ShownPreLabel] = []
+    left = _DETECTIONS_A_PAGE
+    while True:
+        rows = await _next_rows(session, run, wanted, after)
+        if not rows:
+            return PreLabelPage(items, None)
+        for group in _groups(rows):
+            items += await _look_at(view, group, wanted, after, names)
+            if len(items) > size:
+                return PreLabelPage(items[:size], _key(items[size - 1]))
+            after = (str(group[-1].data_row_id),)
+            left -= sum(row.detections for row in group)
+            if left <= 0:
+                return PreLabelPage(items, after)
+
+
+async def _look_at(
+    view: View, rows: Sequence[_Row], wanted: PreLabelFilter, after: Key | None, names: Mapping[UUID | None, str]
+) -> list[ShownPreLabel]:
+    ids = [row.data_row_id for row in rows]
+    shown, decided = await view.shown(ids), await view.decided(ids)
+    found = []
+    for row in rows:
+        for pre_label in sorted(shown.get(row.data_row_id, ()), key=place_of):
+            state = decided.get(row.data_row_id, {}).get(place_of(pre_label), "pending")
+            if state == "pending" and view.run.results_discarded:
+                continue
+            if wanted.holds(pre_label, state) and not _is_before(row, pre_label, after):
+                found.append(_shown(view, row, pre_label, state, names))
+    return found
+
+
+def place_of(pre_label: PreLabel) -> Place:
+    return (pre_label.ordinal, pre_label.target.feature_schema_id)
+
+
+async def _next_rows(session: AsyncSession, run: ModelRunRow, wanted: PreLabelFilter, after: Key | None) -> list[_Row]:
+    """Data rows that show something, with the number of all their detections."""
+    found = (
+        select(RowProjectionRow.data_row_id, DataRowRow.global_key, RowOutcomeRow.detections)
+        .join(DataRowRow, DataRowRow.id == RowProjectionRow.data_row_id)
+        .join(
+            RowOutcomeRow,
+            (RowOutcomeRow.model_run_id == RowProjectionRow.model_run_id)
+            & (RowOutcomeRow.data_row_id == RowProjectionRow.data_row_id),
+        )
+        .where(
+            RowProjectionRow.workspace_id == run.workspace_id,
+            RowProjectionRow.model_run_id == run.id,
+            RowProjectionRow.alignment_version == run.alignment_version,
+            RowProjectionRow.shown > 0,
+        )
+    )
+    if wanted.data_row_id is not None:
+        found = found.where(RowProjectionRow.data_row_id == wanted.data_row_id)
+    if after is not None:
+        last = UUID(after[0])
+        # A key of one part says that all of its row was looked at.
+        row_id = RowProjectionRow.data_row_id
+        found = found.where(row_id >= last if len(after) > 1 else row_id > last)
+    if run.results_discarded or wanted.state in {"accepted", "rejected"}:
+        found = found.where(
+            exists().where(
+                DecisionRow.model_run_id == run.id,
+                DecisionRow.data_row_id == RowProjectionRow.data_row_id,
+                ~DecisionRow.undone,
+            )
+        )
+    rows = await session.execute(found.order_by(RowProjectionRow.data_row_id).limit(_ROWS_AT_ONCE))
+    return [_Row(*row) for row in rows]
+
+
+def _groups(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    """Neighbours with about a thousand detections together, so that one query stays small."""
+    group: list[_Row] = []
+    for row in rows:
+        group.append(row)
+        if sum(one.detections for one in group) >= _DETECTIONS_AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _is_before(row: _Row, pre_label: PreLabel, after: Key | None) -> bool:
+    """Whether an earlier page has shown it. Rows before the key's own were not even read."""
+    if after is None or len(after) == 1 or row.data_row_id != UUID(after[0]):
+        return False
+    return place_of(pre_label) <= (int(after[1]), UUID(after[2]))
+
+
+def _key(shown: ShownPreLabel) -> Key:
+    return (str(shown.data_row_id), shown.ordinal, str(shown.feature_schema_id))
+
+
+async def _feature_names(session: AsyncSession, run: ModelRunRow) -> dict[UUID | None, str]:
+    found = await session.execute(
+        select(FeatureSchemaRow.id, FeatureSchemaRow.name).where(
+            FeatureSchemaRow.workspace_id == run.workspace_id, FeatureSchemaRow.project_id == run.project_id
+        )
+    )
+    return {feature_id: name for feature_id, name in found}
+
+
+def _detection(row: DetectionRow) -> Detection:
+    return Detection.model_construct(
+        ordinal=row.ordinal,
+        model_class=row.model_class,
+        confidence=row.confidence,
+        area=row.area,
+        attributes=row.attributes or {},
+        annotation=ANNOTATION.validate_python(row.annotation),
+    )
+
+
+def _shown(
+    view: View, row: _Row, pre_label: PreLabel, state: DecisionState, names: Mapping[UUID | None, str]
+) -> ShownPreLabel:
+    target = pre_label.target
+    return ShownPreLabel(
+        id=str(PreLabelId(view.run.id, row.data_row_id, pre_label.ordinal, target.feature_schema_id)),
+        model_run_id=view.run.id,
+        data_row_id=row.data_row_id,
+        global_key=row.global_key,
+        ordinal=pre_label.ordinal,
+        feature_schema_id=target.feature_schema_id,
+        feature_name=names[target.feature_schema_id],
+        tool=pre_label.annotation.taken_by,
+        option_id=target.option_id,
+        option_name=names.get(target.option_id),
+        model_class=pre_label.model_class,
+        confidence=pre_label.confidence,
+        threshold=pre_label.threshold,
+        annotation=pre_label.annotation,
+        classifications=pre_label.answers,
+        state=state,
+    )

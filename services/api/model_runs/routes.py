@@ -1,0 +1,124 @@
+"""Model runs: submit, watch, cancel; their outcomes and pre-labels."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Query, Response
+
+from services.api.dependencies import Editor, Paged, Reader, Viewer, Work
+from services.api.idempotency import IdempotentRoute
+from services.api.model_runs import service
+from services.api.model_runs.outcomes import OutcomeFilter
+from services.api.model_runs.pre_labels import PreLabelFilter
+from services.api.model_runs.schemas import (
+    DecisionState,
+    Ledger,
+    ModelRunCancel,
+    ModelRunCreate,
+    Outcome,
+    OutcomeState,
+    PreLabel,
+)
+from services.api.paging import by_id
+from services.api.problems import problems
+from shared.contracts.events import RunState
+from shared.contracts.http import Page
+from shared.contracts.resources import ModelRun, ModelRunSummary
+from shared.snapshots import model_run_of
+
+router = APIRouter(prefix="/v1", tags=["model-runs"], route_class=IdempotentRoute)
+_KEEP = ModelRunCancel()
+
+Confidence = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
+
+
+@router.post("/projects/{project_id}/model-runs", status_code=202, responses=problems(404, 409))
+async def submit_model_run(
+    principal: Editor, work: Work, project_id: UUID, wanted: ModelRunCreate, response: Response
+) -> ModelRun:
+    """Submit a run. It is stored when this answers, and works through the data rows in the background.
+
+    Everything wrong is listed at once by JSON pointer. A model that cannot be run on this project: 409 with `blockers`.
+    """
+    run = await service.submit_model_run(work, principal, project_id, wanted)
+    response.headers["Location"] = f"/v1/model-runs/{run.id}"
+    return await model_run_of(work.session, run)
+
+
+@router.get("/projects/{project_id}/model-runs", responses=problems(400, 404))
+async def list_model_runs(
+    principal: Viewer,
+    session: Reader,
+    paging: Paged,
+    project_id: UUID,
+    state: Annotated[RunState | None, Query()] = None,
+) -> Page[ModelRunSummary]:
+    """The project's runs, newest first."""
+    return paging.page(await service.list_model_runs(session, principal, project_id, state, paging), by_id)
+
+
+@router.get("/model-runs/{model_run_id}", responses=problems(404))
+async def get_model_run(principal: Viewer, session: Reader, model_run_id: UUID) -> ModelRun:
+    """One run: its state, what it was asked to do, and how far it is now."""
+    return await service.get_model_run(session, principal, model_run_id)
+
+
+@router.post("/model-runs/{model_run_id}/cancel", responses=problems(404, 409))
+async def cancel_model_run(
+    principal: Editor, work: Work, model_run_id: UUID, wanted: Annotated[ModelRunCancel, Body()] = _KEEP
+) -> ModelRun:
+    """End an open run for good: no result comes after the answer. For a run that has ended: 409 with `allowed`."""
+    run = await service.cancel_model_run(work, principal, model_run_id, wanted.results)
+    return await model_run_of(work.session, run)
+
+
+@router.get("/model-runs/{model_run_id}/outcomes", responses=problems(400, 404))
+async def list_outcomes(
+    principal: Viewer,
+    session: Reader,
+    paging: Paged,
+    model_run_id: UUID,
+    state: Annotated[OutcomeState | None, Query()] = None,
+    code: Annotated[str | None, Query(max_length=100, examples=["undecodable"])] = None,
+) -> Page[Outcome]:
+    """What became of each data row of the run, in data row order."""
+    found = await service.list_outcomes(session, principal, model_run_id, OutcomeFilter(state, code), paging)
+    return paging.page_with(found.items, found.next_key)
+
+
+@router.get("/model-runs/{model_run_id}/outcomes/{data_row_id}", responses=problems(404))
+async def get_outcome(principal: Viewer, session: Reader, model_run_id: UUID, data_row_id: UUID) -> Outcome:
+    """What became of one data row."""
+    return await service.get_outcome(session, principal, model_run_id, data_row_id)
+
+
+@router.get("/model-runs/{model_run_id}/pre-labels", responses=problems(400, 404))
+async def list_pre_labels(
+    principal: Viewer,
+    session: Reader,
+    paging: Paged,
+    model_run_id: UUID,
+    data_row_id: Annotated[UUID | None, Query()] = None,
+    feature_schema_id: Annotated[UUID | None, Query()] = None,
+    model_class: Annotated[str | None, Query(max_length=500)] = None,
+    state: Annotated[DecisionState | None, Query()] = None,
+    confidence_min: Confidence = None,
+    confidence_max: Confidence = None,
+) -> Page[PreLabel]:
+    """The run's pre-labels, by data row. With a filter that few meet, a page may be short and still have a next one."""
+    wanted = PreLabelFilter(
+        data_row_id,
+        feature_schema_id,
+        model_class,
+        state,
+        0.0 if confidence_min is None else confidence_min,
+        1.0 if confidence_max is None else confidence_max,
+    )
+    found = await service.list_pre_labels(session, principal, model_run_id, wanted, paging)
+    return paging.page_with(found.items, found.next_key)
+
+
+@router.get("/model-runs/{model_run_id}/ledger", responses=problems(404))
+async def get_ledger(principal: Viewer, session: Reader, model_run_id: UUID) -> Ledger:
+    """Where every detection of the run went, class by class."""
+    return await service.get_ledger(session, principal, model_run_id)

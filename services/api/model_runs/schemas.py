@@ -1,0 +1,157 @@
+"""Model runs as HTTP takes and shows them. `ModelRun` itself is in `shared.contracts.resources`."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.alignment import Answer, Condition, Target
+from shared.annotations import Annotation, FeatureType
+
+MAX_ENTRIES = 2000
+MAX_ROWS = 1_000_000
+
+OutcomeState = Literal["succeeded", "failed", "skipped", "not_run", "pending"]
+DecisionState = Literal["pending", "accepted", "rejected"]
+Results = Literal["keep", "discard"]
+
+_UNIT: dict[str, Any] = {"minimum": 0, "maximum": 1}
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class AlignmentEntryCreate(_Sent):
+    """One model class seen as one feature. Ranges of thresholds are checked with the model's card, not here."""
+
+    model_class: str = Field(min_length=1, max_length=500)
+    target: Target
+    threshold: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        json_schema_extra=_UNIT,
+        description="in place of the run's; not under the card's floor",
+    )
+    when: Condition | None = None
+    min_area: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="in square pixels")
+    max_count: int | None = Field(default=None, ge=1, le=1_000_000, description="the surest so many of a data row")
+    answers: tuple[Answer, ...] = Field(
+        default=(), max_length=100, description="constant answers to classifications right under the target"
+    )
+
+
+class AlignmentCreate(_Sent):
+    entries: tuple[AlignmentEntryCreate, ...] = Field(max_length=MAX_ENTRIES)
+
+
+class ModelRunCreate(_Sent):
+    """Which model on which data rows, and how its classes meet the ontology. Without `batch_ids`: all data rows."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model_id": "0199f1a2-7c5e-7f0a-8d3b-5c6e7f809102",
+                    "name": "first pass",
+                    "threshold": 0.4,
+                    "alignment": {
+                        "entries": [
+                            {
+                                "model_class": "person",
+                                "target": {"feature_schema_id": "0199f1a2-7c5e-7f0a-8d3b-5c6e7f809103"},
+                            }
+                        ]
+                    },
+                }
+            ]
+        }
+    )
+
+    model_id: UUID
+    name: str = Field(default="", max_length=200, description="the model's name when left out")
+    batch_ids: tuple[UUID, ...] = Field(default=(), max_length=1000)
+    limit: int | None = Field(default=None, ge=1, le=MAX_ROWS, description="the first so many data rows")
+    only_unlabeled: bool = Field(default=False, description="only data rows without a label")
+    priority: int = Field(default=3, ge=1, le=5, description="1 is the most urgent")
+    threshold: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        json_schema_extra=_UNIT,
+        description="for every entry without its own; the card's default when left out",
+    )
+    alignment: AlignmentCreate
+    criteria: dict[
+        Annotated[str, Field(min_length=1, max_length=500)], Annotated[str, Field(min_length=1, max_length=2000)]
+    ] = Field(default={}, max_length=1000, description="plain words for each class, for models that take them")
+
+
+class ModelRunCancel(_Sent):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"results": "keep"}]})
+
+    results: Results = Field(
+        default="keep", description="`discard` hides the pre-labels nobody has decided; outcomes stay"
+    )
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class Outcome(_Shown):
+    """What became of one data row. `pending`: the run is open; `not_run`: it ended before this row's turn."""
+
+    data_row_id: UUID
+    global_key: str
+    state: OutcomeState
+    stage: str | None = Field(description="where it failed", examples=["decode"])
+    code: str | None = Field(examples=["undecodable"])
+    detail: str | None
+    attempts: int
+    detections: int
+    execution: int | None
+    timings: dict[str, float] | None = Field(description="seconds spent a step")
+    created_at: datetime | None
+
+
+class PreLabel(_Shown):
+    """A detection as the run's alignment shows it."""
+
+    id: str = Field(description="opaque; names this detection as this feature, whatever the thresholds")
+    model_run_id: UUID
+    data_row_id: UUID
+    global_key: str
+    ordinal: int = Field(description="which detection of the data row it is, from 0")
+    feature_schema_id: UUID
+    feature_name: str
+    tool: FeatureType = Field(description="type of the tool or classification that takes it")
+    option_id: UUID | None
+    option_name: str | None
+    model_class: str
+    confidence: float
+    threshold: float
+    annotation: Annotation
+    classifications: tuple[Answer, ...]
+    state: DecisionState
+
+
+class LedgerClass(_Shown):
+    """Where the detections of a class went: raw = shown + all dropped, shown = pending + accepted + rejected.
+
+    A detection shown for several features counts once: as accepted when any of them was, else as rejected when any was.
+    """
+
+    model_class: str
+    raw: int
+    shown: int
+    dropped: dict[str, int] = Field(description="by reason", examples=[{"below_threshold": 12, "unmapped": 3}])
+    pending: int
+    accepted: int
+    rejected: int
+
+
+class Ledger(_Shown):
+    model_run_id: UUID
+    alignment_version: int
+    classes: list[LedgerClass]

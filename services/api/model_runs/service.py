@@ -1,0 +1,69 @@
+"""Model runs: submit, watch, cancel, and what came out."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.api.access.principal import Principal
+from services.api.model_runs import ledger, outcomes, pre_labels, queries
+from services.api.model_runs.cancel import cancel_model_run
+from services.api.model_runs.outcomes import OutcomeFilter, OutcomePage
+from services.api.model_runs.pre_labels import PreLabelFilter, PreLabelPage
+from services.api.model_runs.schemas import Ledger, Outcome
+from services.api.model_runs.submit import submit_model_run
+from services.api.paging import Paging
+from services.api.projects.queries import get_project
+from shared.contracts.resources import ModelRun, ModelRunSummary
+from shared.errors import NotFound
+from shared.snapshots import model_run_snapshot
+
+__all__ = [
+    "cancel_model_run",
+    "get_ledger",
+    "get_model_run",
+    "get_outcome",
+    "list_model_runs",
+    "list_outcomes",
+    "list_pre_labels",
+    "submit_model_run",
+]
+
+
+async def get_model_run(session: AsyncSession, principal: Principal, model_run_id: UUID) -> ModelRun:
+    found = await model_run_snapshot(session, principal.workspace_id, model_run_id)
+    if found is None:
+        raise NotFound()
+    return found
+
+
+async def list_model_runs(
+    session: AsyncSession, principal: Principal, project_id: UUID, state: str | None, paging: Paging
+) -> list[ModelRunSummary]:
+    project = await get_project(session, principal.workspace_id, project_id)
+    return await queries.list_runs(session, project, state, paging.after_id, paging.fetch)
+
+
+async def list_outcomes(
+    session: AsyncSession, principal: Principal, model_run_id: UUID, wanted: OutcomeFilter, paging: Paging
+) -> OutcomePage:
+    run = await queries.get_run(session, principal.workspace_id, model_run_id)
+    return await outcomes.list_outcomes(session, run, wanted, paging.after, paging.size)
+
+
+async def get_outcome(session: AsyncSession, principal: Principal, model_run_id: UUID, data_row_id: UUID) -> Outcome:
+    run = await queries.get_run(session, principal.workspace_id, model_run_id)
+    found = await outcomes.find_outcome(session, run, data_row_id)
+    if found is None:
+        raise NotFound("this data row is not one of the run's")
+    return found
+
+
+async def list_pre_labels(
+    session: AsyncSession, principal: Principal, model_run_id: UUID, wanted: PreLabelFilter, paging: Paging
+) -> PreLabelPage:
+    run = await queries.get_run(session, principal.workspace_id, model_run_id)
+    return await pre_labels.list_pre_labels(session, run, wanted, paging.after, paging.size)
+
+
+async def get_ledger(session: AsyncSession, principal: Principal, model_run_id: UUID) -> Ledger:
+    return await ledger.read_ledger(session, await queries.get_run(session, principal.workspace_id, model_run_id))
