@@ -9,6 +9,10 @@ from PIL import Image, UnidentifiedImageError
 MAX_BYTES = 50 * 1024 * 1024
 MAX_PIXELS = 60_000_000
 MAX_SIDE = 30_000
+# Once for the process: warnings cannot be silenced for one thread alone. Pillow's own limit only warns at first.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+Image.MAX_IMAGE_PIXELS = None
+
 _FORMATS = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -17,8 +21,9 @@ _FORMATS = {
     "GIF": "image/gif",
     "TIFF": "image/tiff",
 }
+_MIME_TYPES = {**_FORMATS, "MPO": "image/jpeg"}  # a JPEG with more pictures behind the first, as phones write it
 _ORIENTATION = 0x0112
-_ORIENTED = "TIFF"  # Pillow gives the oriented size of these itself
+_ORIENTED = "TIFF"  # of these, Pillow's size and OpenCV's pixels are oriented already
 _TURNED_BY_A_QUARTER = {5, 6, 7, 8}
 
 
@@ -32,11 +37,15 @@ class UnusableImage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """Sizes are those of the EXIF-oriented image, in pixels."""
+    """Sizes are those of the EXIF-oriented image, in pixels.
+
+    `orientation` is EXIF's, 1 to 8: what is to be done to the pixels as they are stored.
+    """
 
     mime_type: str
     width: int
     height: int
+    orientation: int = 1
 
 
 def read_header(content: bytes) -> ImageHeader:
@@ -44,16 +53,9 @@ def read_header(content: bytes) -> ImageHeader:
     if len(content) > MAX_BYTES:
         raise UnusableImage("content_too_large", f"{len(content)} bytes; at most {MAX_BYTES} are read")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=list(_FORMATS)) as image:
-                mime_type, (width, height) = _FORMATS[image.format or ""], image.size
-                # The base class's: the one of PNG decodes all pixels to look for EXIF data behind them.
-                turned = image.format != _ORIENTED and (
-                    Image.Image.getexif(image).get(_ORIENTATION) in _TURNED_BY_A_QUARTER
-                )
-    except Image.DecompressionBombError as error:
-        raise UnusableImage("image_too_large", f"more than {MAX_PIXELS} pixels") from error
+        with Image.open(io.BytesIO(content), formats=list(_FORMATS)) as image:
+            mime_type, (width, height) = _MIME_TYPES[image.format or ""], image.size
+            orientation = 1 if image.format == _ORIENTED else _orientation(image.info.get("exif"))
     except UnidentifiedImageError as error:
         raise UnusableImage(
             "not_an_image",
@@ -66,4 +68,19 @@ def read_header(content: bytes) -> ImageHeader:
             "image_too_large",
             f"{width} x {height} pixels; at most {MAX_PIXELS} in all, {MAX_SIDE} a side",
         )
-    return ImageHeader(mime_type, height, width) if turned else ImageHeader(mime_type, width, height)
+    if orientation in _TURNED_BY_A_QUARTER:
+        width, height = height, width
+    return ImageHeader(mime_type, width, height, orientation)
+
+
+def _orientation(exif: bytes | None) -> int:
+    """Only what EXIF says: not `Image.getexif`, which asks XMP too, and decodes a PNG to look behind its pixels."""
+    if not exif:
+        return 1
+    try:
+        found = Image.Exif()
+        found.load(exif)
+        value = found.get(_ORIENTATION)
+    except Exception:  # Pillow's parsers raise many kinds; broken EXIF data are as good as none
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1  # noqa: PLR2004

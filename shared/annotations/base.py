@@ -35,8 +35,9 @@ TOOL_TYPES = frozenset(
 )
 CLASSIFICATION_TYPES = frozenset(FeatureType) - TOOL_TYPES
 
-Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-1e7, le=1e7)]
-Extent = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e7)]
+FARTHEST = 1e7
+Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-FARTHEST, le=FARTHEST)]
+Extent = Annotated[float, Field(allow_inf_nan=False, gt=0, le=2 * FARTHEST)]
 Position = tuple[Coordinate, Coordinate]
 
 

@@ -1,11 +1,13 @@
 """An upright or rotated box."""
 
 import math
+from collections.abc import Iterator
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.annotations.base import (
+    FARTHEST,
     AnnotationValue,
     Canvas,
     Coordinate,
@@ -13,6 +15,8 @@ from shared.annotations.base import (
     FeatureType,
 )
 from shared.annotations.polygon import Polygon, PolygonPart
+
+_ROUNDING = 1e-6
 
 
 class BoundingBox(AnnotationValue):
@@ -28,12 +32,19 @@ class BoundingBox(AnnotationValue):
     taken_by: ClassVar[FeatureType | None] = FeatureType.BOUNDING_BOX
     becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.POLYGON})
 
+    @model_validator(mode="after")
+    def _corners_are_coordinates(self) -> Self:
+        # A box is to become a polygon without a further look.
+        if any(abs(value) > FARTHEST + _ROUNDING for corner in self._corners() for value in corner):
+            raise ValueError("a corner lies too far away")
+        return self
+
     def area(self) -> float:
         return self.width * self.height
 
     def clip(self, canvas: Canvas) -> Self | None:
         if self.rotation:  # a cut rotated box is no box any more
-            return self
+            return self if Polygon(parts=(PolygonPart(exterior=self.corners()),)).clip(canvas) else None
         left, top = max(self.left, 0.0), max(self.top, 0.0)
         right, bottom = (
             min(self.left + self.width, canvas.width),
@@ -57,6 +68,9 @@ class BoundingBox(AnnotationValue):
 
     def corners(self) -> tuple[tuple[float, float], ...]:
         """The four corners, clockwise on screen from the (unrotated) top left."""
+        return tuple((_coordinate(x), _coordinate(y)) for x, y in self._corners())
+
+    def _corners(self) -> Iterator[tuple[float, float]]:
         middle_x, middle_y = self.left + self.width / 2, self.top + self.height / 2
         angle = math.radians(self.rotation or 0)
         cos, sin = math.cos(angle), math.sin(angle)
@@ -67,4 +81,8 @@ class BoundingBox(AnnotationValue):
             (half_width, half_height),
             (-half_width, half_height),
         )
-        return tuple((middle_x + x * cos - y * sin, middle_y + x * sin + y * cos) for x, y in offsets)
+        return ((middle_x + x * cos - y * sin, middle_y + x * sin + y * cos) for x, y in offsets)
+
+
+def _coordinate(value: float) -> float:
+    return max(-FARTHEST, min(FARTHEST, value))

@@ -1,5 +1,6 @@
 """Pixels of the whole image, as COCO compressed run-length encoding: column-major."""
 
+from itertools import accumulate
 from typing import ClassVar, Literal
 
 from pycocotools import mask as coco
@@ -9,6 +10,8 @@ from shared.annotations.base import AnnotationValue, FeatureType
 from shared.annotations.bounding_box import BoundingBox
 
 _MAX_SIDE = 65_535
+_MAX_PIXELS = 2**29
+_MOST_GROUPS = 6  # five bits each: enough for a run of _MAX_PIXELS; the C decoder shifts more out of its integers
 
 
 class Mask(AnnotationValue):
@@ -26,7 +29,9 @@ class Mask(AnnotationValue):
         height, width = self.size
         if not (0 < height <= _MAX_SIDE and 0 < width <= _MAX_SIDE):
             raise ValueError(f"size must lie between 1 and {_MAX_SIDE}")
-        if _run_total(self.counts) != height * width:
+        if height * width > _MAX_PIXELS:
+            raise ValueError(f"height x width must be at most {_MAX_PIXELS}")
+        if sum(_runs(self.counts)) != height * width:
             raise ValueError("the runs do not add up to height x width")
         return self
 
@@ -35,34 +40,46 @@ class Mask(AnnotationValue):
 
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         if target == FeatureType.BOUNDING_BOX:
-            left, top, width, height = (float(value) for value in coco.toBbox(self._rle()))
-            return BoundingBox(left=left, top=top, width=width, height=height) if width > 0 and height > 0 else None
+            return self._bounds()
         return super().convert(target)
+
+    def _bounds(self) -> BoundingBox | None:
+        # Not COCO's own, which gives nonsense when a run is empty, as some writers leave them.
+        height = self.size[0]
+        ends = list(accumulate(_runs(self.counts)))
+        strokes = [(start, end - 1) for start, end in zip(ends[0::2], ends[1::2], strict=False) if end > start]
+        if not strokes:
+            return None
+        left, right = strokes[0][0] // height, strokes[-1][1] // height
+        # A stroke that goes on in the next column touches the lower and the upper edge.
+        within = [(a % height, b % height) if a // height == b // height else (0, height - 1) for a, b in strokes]
+        top, bottom = min(a for a, _ in within), max(b for _, b in within)
+        return BoundingBox(left=left, top=top, width=right - left + 1, height=bottom - top + 1)
 
     def _rle(self) -> dict[str, object]:
         return {"size": list(self.size), "counts": self.counts.encode()}
 
 
-def _run_total(counts: str) -> int:
-    """Sum of all runs. The C decoder trusts its input, so a wrong sum must never reach it."""
+def _runs(counts: str) -> list[int]:
+    """Lengths of the runs. The C decoder trusts its input, so what is broken must never reach it."""
     runs: list[int] = []
-    position = 0
-    while position < len(counts):
-        value = shift = 0
-        while True:
-            if position >= len(counts):
-                raise ValueError("counts end within a run")
-            group = ord(counts[position]) - 48
-            position += 1
-            value |= (group & 0x1F) << (5 * shift)
-            shift += 1
-            if not group & 0x20:
-                if group & 0x10:
-                    value -= 1 << (5 * shift)
-                break
+    value = groups = 0
+    for character in counts:
+        group = ord(character) - 48
+        value |= (group & 0x1F) << (5 * groups)
+        groups += 1
+        if groups > _MOST_GROUPS:
+            raise ValueError("counts hold a run that is too long")
+        if group & 0x20:
+            continue
+        if group & 0x10:
+            value -= 1 << (5 * groups)
         # From the third run on, COCO stores the difference to the run before the last.
         run = value + runs[-2] if len(runs) > 2 else value  # noqa: PLR2004
         if run < 0:
             raise ValueError("counts hold a negative run")
         runs.append(run)
-    return sum(runs)
+        value = groups = 0
+    if groups:
+        raise ValueError("counts end within a run")
+    return runs

@@ -10,6 +10,9 @@ from shared.images import ImageHeader, UnusableImage, read_header
 Pixels = NDArray[np.uint8]
 
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+_TRANSPOSED = {5, 6, 7, 8}
+# Direction of rows and columns, after transposing.
+_STEPS = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
 _REDUCED = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2))
 
 
@@ -26,12 +29,21 @@ def decode_image(content: bytes, wanted_side: int) -> tuple[Pixels, ImageHeader]
         # OpenCV would fill the missing part with grey and say nothing.
         raise RowFailed("decode", "undecodable_image", "the JPEG ends in the middle of its data")
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), _flag(header, wanted_side))
+        flag = _flag(header, wanted_side) | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     except cv2.error as error:
         raise RowFailed("decode", "undecodable_image", "the image's data is broken") from error
     if pixels is None:
         raise RowFailed("decode", "undecodable_image", "the image's data is broken")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), header
+    return _oriented(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), header.orientation), header
+
+
+def _oriented(pixels: Pixels, orientation: int) -> Pixels:
+    """Turned by us and not by OpenCV, so that the header and the pixels always agree on what is up."""
+    if orientation in _TRANSPOSED:
+        pixels = pixels.transpose(1, 0, 2)
+    step_y, step_x = _STEPS[orientation]
+    return np.ascontiguousarray(pixels[::step_y, ::step_x])
 
 
 def _flag(header: ImageHeader, wanted_side: int) -> int:
