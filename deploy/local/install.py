@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 APP, TRITON, LIBPYTHON = ROOT / ".venv", ROOT / ".venv-triton", ROOT / "var" / "libpython"
 OLDEST = (3, 11)
-# numpy 1, without which Triton's Python backend answers with empty tensors, has no wheel for a newer one.
-NEWEST_FOR_TRITON = (3, 12)
+# Triton's wheel has stubs for no newer one.
+NEWEST_FOR_TRITON = (3, 13)
 
 
 class CannotInstall(RuntimeError):
@@ -119,11 +119,11 @@ def _download(package: str, folder: Path, options: Sequence[str]) -> bool:
 def _python_for_triton() -> Path:
     if OLDEST <= sys.version_info[:2] <= NEWEST_FOR_TRITON:
         return Path(sys.executable)
-    for name in ("python3.12", "python3.11"):
+    for name in ("python3.13", "python3.12", "python3.11"):
         if found := shutil.which(name):
             return Path(found)
     raise CannotInstall(
-        f"Triton needs Python 3.11 or 3.12 and this is {sys.version.split()[0]}: install one of them beside it,"
+        f"Triton needs Python 3.11, 3.12 or 3.13 and this is {sys.version.split()[0]}: install one of them beside it,"
         " or start elsewhere a Triton of your own and name it in TRITON_URL"
     )
 

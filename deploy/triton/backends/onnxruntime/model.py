@@ -79,8 +79,7 @@ class TritonPythonModel:
         for name, node in self._inputs.items():
             tensor = pb_utils.get_input_tensor_by_name(request, name)
             if tensor is not None:
-                array = tensor.as_numpy()
-                feeds[name] = _decoded(array) if node.type == "tensor(string)" else array
+                feeds[name] = _array(tensor, node.type)
         wanted = set(request.requested_output_names())
         return _Call(index, feeds, [name for name in self._outputs if name in wanted] or self._outputs)
 
@@ -142,7 +141,14 @@ def _providers(arguments: dict[str, str]) -> list[Any]:
     return providers
 
 
-def _decoded(array: Any) -> Any:
+# The server takes arrays of numpy 2 for empty ones, and dies of DLPack with numpy 1: each has its own way.
+_NUMPY_2 = int(np.__version__.split(".", maxsplit=1)[0]) > 1
+
+
+def _array(tensor: Any, kind: str) -> Any:
+    if kind != "tensor(string)":
+        return np.from_dlpack(tensor) if _NUMPY_2 else tensor.as_numpy()
+    array = tensor.as_numpy()
     texts = [value.decode() if isinstance(value, bytes) else value for value in array.ravel()]
     return np.array(texts, dtype=object).reshape(array.shape)
 
@@ -150,7 +156,9 @@ def _decoded(array: Any) -> Any:
 def _tensor(name: str, array: Any) -> Any:
     if array.dtype == object:
         array = np.array([str(value).encode() for value in array.ravel()], dtype=object).reshape(array.shape)
-    return pb_utils.Tensor(name, np.ascontiguousarray(array))
+        return pb_utils.Tensor(name, array)
+    array = np.ascontiguousarray(array)
+    return pb_utils.Tensor.from_dlpack(name, array) if _NUMPY_2 else pb_utils.Tensor(name, array)
 
 
 def _failure(error: Exception) -> Any:
