@@ -1,5 +1,3 @@
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -7,8 +5,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from services.api.openapi import openapi_document
 from shared.contracts.http import PROBLEM_TYPE_BASE, Problem
+from tests.integration.api.calls import Call, body_of, calls, ids_of
 from tests.support.api import Api, Workspace, api_settings, running_api
 
 pytestmark = pytest.mark.asyncio
@@ -121,56 +119,11 @@ async def test_metrics_count_by_template(admin: httpx2.AsyncClient) -> None:
     assert line in text
 
 
-@dataclass(frozen=True)
-class Call:
-    method: str
-    path: str
-    operation: dict[str, Any]
-
-
-def _calls() -> list[Call]:
-    """Every call of the API that names something by id."""
-    paths = json.loads(openapi_document())["paths"]
-    return [Call(method, path, call) for path in paths if "{" in path for method, call in paths[path].items()]
-
-
-@pytest.mark.parametrize("call", _calls(), ids=lambda call: call.operation["operationId"])
+@pytest.mark.parametrize("call", [call for call in calls() if "{" in call.path], ids=lambda call: call.name)
 async def test_foreign_and_unknown_ids_are_404_on_every_route(
     api: Api, elsewhere: Workspace, admin: httpx2.AsyncClient, call: Call
 ) -> None:
     theirs = await ids_of(api.as_(elsewhere))
     for ids in (theirs, {name: str(uuid4()) for name in theirs}):
-        where = call.path
-        for name in [part[1:-1] for part in call.path.split("/") if part.startswith("{")]:
-            where = where.replace(f"{{{name}}}", ids.get(name, str(uuid4())))
-        answer = await admin.request(call.method, where, headers={"If-Match": '"1"'}, **body_for(call.operation))
+        answer = await admin.request(call.method, call.url(ids), headers={"If-Match": '"1"'}, **body_of(call))
         is_problem(answer, 404, "not_found")
-
-
-def body_for(operation: dict[str, Any]) -> dict[str, Any]:
-    content = operation.get("requestBody", {}).get("content", {})
-    if "multipart/form-data" in content:
-        return {"files": {"file": ("a.jpg", b"x")}}
-    if "application/json" not in content:
-        return {}
-    schema = content["application/json"]["schema"]
-    if "$ref" in schema:
-        schema = json.loads(openapi_document())["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    assert schema.get("examples"), f"{operation['operationId']} has a body without an example"
-    return {"json": schema["examples"][0]}
-
-
-async def ids_of(client: httpx2.AsyncClient) -> dict[str, str]:
-    """Of everything another workspace may have, by the name paths give it."""
-    project = (await client.post("/v1/projects", json={"name": "p", "media_type": "text"})).json()["id"]
-    item = {"global_key": "a", "text": "x"}
-    row = (await client.post(f"/v1/projects/{project}/data-rows", json={"items": [item]})).json()["results"][0]["id"]
-    batch = (await client.post(f"/v1/projects/{project}/batches", json={"name": "b", "all": True})).json()["id"]
-    key = (await client.get("/v1/api-keys")).json()["items"][0]
-    return {
-        "project_id": project,
-        "data_row_id": row,
-        "batch_id": batch,
-        "api_key_id": key["id"],
-        "member_id": key["member_id"],
-    }
