@@ -12,6 +12,8 @@ from services.api.access import routes as access
 from services.api.data_rows import routes as data_rows
 from services.api.metrics import HttpMetrics
 from services.api.middleware import RequestContext
+from services.api.model_catalog import routes as model_catalog
+from services.api.model_runs import routes as model_runs
 from services.api.problems import install_problem_handlers
 from services.api.projects import routes as projects
 from services.api.resources import open_resources
@@ -23,6 +25,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     access.tickets,
     projects.router,
     data_rows.router,
+    model_catalog.router,
+    model_runs.router,
 )
 """Every feature of the api, in the order of its documentation."""
 
