@@ -113,15 +113,24 @@ async def run_counters(session: AsyncSession, row: ModelRunRow) -> RunCounters:
 
 
 async def notifications_snapshot(session: AsyncSession, workspace_id: UUID, member_id: UUID) -> Notifications:
-    found = await session.execute(
-        _notifications(workspace_id, member_id).order_by(EventRow.offset.desc()).limit(_NOTIFICATIONS)
-    )
-    unread = await session.scalar(
-        select(func.count()).select_from(
-            _notifications(workspace_id, member_id).where(NotificationReadRow.read_at.is_(None)).subquery()
-        )
-    )
-    return Notifications(items=tuple(_notification(event, read) for event, read in found), unread=unread or 0)
+    items = await list_notifications(session, workspace_id, member_id, before=None, limit=_NOTIFICATIONS)
+    return Notifications(items=tuple(items), unread=await count_unread(session, workspace_id, member_id))
+
+
+async def list_notifications(
+    session: AsyncSession, workspace_id: UUID, member_id: UUID, *, before: int | None, limit: int
+) -> list[Notification]:
+    """Newest first; `before` is an offset."""
+    wanted = _notifications(workspace_id, member_id)
+    if before is not None:
+        wanted = wanted.where(EventRow.offset < before)
+    found = await session.execute(wanted.order_by(EventRow.offset.desc()).limit(limit))
+    return [_notification(event, read) for event, read in found]
+
+
+async def count_unread(session: AsyncSession, workspace_id: UUID, member_id: UUID) -> int:
+    unread = _notifications(workspace_id, member_id).where(NotificationReadRow.read_at.is_(None)).subquery()
+    return await session.scalar(select(func.count()).select_from(unread)) or 0
 
 
 def _notifications(workspace_id: UUID, member_id: UUID) -> Select[EventRow, NotificationReadRow]:

@@ -14,9 +14,11 @@ from services.api.metrics import HttpMetrics
 from services.api.middleware import RequestContext
 from services.api.model_catalog import routes as model_catalog
 from services.api.model_runs import routes as model_runs
+from services.api.notifications import routes as notifications
 from services.api.problems import install_problem_handlers
 from services.api.projects import routes as projects
 from services.api.resources import open_resources
+from services.api.review import routes as review
 from services.api.settings import ApiSettings
 from shared.contracts.http import Problem
 
@@ -27,6 +29,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     data_rows.router,
     model_catalog.router,
     model_runs.router,
+    review.router,
+    notifications.router,
 )
 """Every feature of the api, in the order of its documentation."""
 

@@ -1,0 +1,75 @@
+"""Proof that a pre-label is shown now: its id alone is only a claim."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.api.model_runs.pre_labels import Place, View, place_of
+from services.api.review import queries
+from services.api.review.schemas import Action, DecisionCreate
+from shared.alignment import PreLabel
+from shared.database.tables import DataRowRow, ModelRunRow
+from shared.errors import Problems
+from shared.pre_label_id import PreLabelId, parse_pre_label_id
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A pre-label a person saw, and what they want to do with it. `index` is its place in the request."""
+
+    index: int
+    action: Action
+    id: PreLabelId
+    run: ModelRunRow
+    pre_label: PreLabel
+    decided: bool
+
+
+async def prove(session: AsyncSession, data_row: DataRowRow, wanted: Sequence[DecisionCreate]) -> list[Proven]:
+    """Raises Unprocessable with everything that is not a pre-label of this data row, or not shown any more."""
+    problems = Problems()
+    ids = _parse(data_row, wanted, problems)
+    runs = await queries.find_runs(session, data_row, list({one.model_run_id for one in ids.values()}))
+    shown, decided = await _look(session, data_row, runs)
+    proven = []
+    for index, one in ids.items():
+        place = (one.ordinal, one.feature_schema_id)
+        pre_label = shown.get(one.model_run_id, {}).get(place)
+        was_decided = place in decided.get(one.model_run_id, ())
+        hidden = one.model_run_id in runs and runs[one.model_run_id].results_discarded and not was_decided
+        if pre_label is None or hidden:
+            detail = "no run shows this pre-label on this data row"
+            problems.add(f"/decisions/{index}/pre_label_id", "pre_label_not_shown", detail)
+        else:
+            run, action = runs[one.model_run_id], wanted[index].action
+            proven.append(Proven(index, action, one, run, pre_label, was_decided))
+    problems.raise_if_any("some of these pre-labels cannot be decided", code="invalid_decisions")
+    return proven
+
+
+def _parse(data_row: DataRowRow, wanted: Sequence[DecisionCreate], problems: Problems) -> dict[int, PreLabelId]:
+    found: dict[int, PreLabelId] = {}
+    for index, decision in enumerate(wanted):
+        pointer = f"/decisions/{index}/pre_label_id"
+        parsed = parse_pre_label_id(decision.pre_label_id)
+        if parsed is None or parsed.data_row_id != data_row.id:
+            problems.add(pointer, "unknown_pre_label", "this is no pre-label of this data row")
+        elif parsed in found.values():
+            problems.add(pointer, "duplicate_decision", "the same pre-label stands twice in the request")
+        else:
+            found[index] = parsed
+    return found
+
+
+async def _look(
+    session: AsyncSession, data_row: DataRowRow, runs: Mapping[UUID, ModelRunRow]
+) -> tuple[dict[UUID, dict[Place, PreLabel]], dict[UUID, set[Place]]]:
+    shown, decided = {}, {}
+    for run in runs.values():
+        view = await View.of(session, run)
+        pre_labels = (await view.shown([data_row.id])).get(data_row.id, ())
+        shown[run.id] = {place_of(pre_label): pre_label for pre_label in pre_labels}
+        decided[run.id] = set((await view.decided([data_row.id])).get(data_row.id, ()))
+    return shown, decided

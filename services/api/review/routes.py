@@ -1,0 +1,61 @@
+"""What people decide about pre-labels, and the labels that come of it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from services.api.dependencies import IfMatch, Labeler, Paged, Reader, Viewer, Work
+from services.api.etags import etag
+from services.api.idempotency import IdempotentRoute
+from services.api.paging import by_id
+from services.api.problems import problems
+from services.api.review import service
+from services.api.review.queries import LabelFilter
+from services.api.review.schemas import DataRowReview, DecisionsCreate, Label
+from shared.contracts.http import Page
+
+router = APIRouter(prefix="/v1", tags=["review"], route_class=IdempotentRoute)
+
+
+@router.get("/data-rows/{data_row_id}/review", responses=problems(404))
+async def get_data_row_review(
+    principal: Viewer, session: Reader, data_row_id: UUID, response: Response
+) -> DataRowReview:
+    """Labels and decisions of one data row. Its ETag is for deciding."""
+    return _shown(await service.get_review(session, principal, data_row_id), response)
+
+
+@router.post("/data-rows/{data_row_id}/decisions", status_code=201, responses=problems(404, 409, 412, 428))
+async def decide_pre_labels(
+    principal: Labeler,
+    work: Work,
+    data_row_id: UUID,
+    expected: IfMatch,
+    wanted: DecisionsCreate,
+    response: Response,
+) -> DataRowReview:
+    """Accept or reject pre-labels of one data row, all or none. An accepted one becomes a label with its provenance.
+
+    412 holds the review as it is now in `current`.
+    """
+    return _shown(await service.decide_pre_labels(work, principal, data_row_id, expected, wanted), response)
+
+
+@router.get("/projects/{project_id}/labels", responses=problems(400, 404))
+async def list_labels(
+    principal: Viewer,
+    session: Reader,
+    paging: Paged,
+    project_id: UUID,
+    data_row_id: Annotated[UUID | None, Query()] = None,
+    feature_schema_id: Annotated[UUID | None, Query()] = None,
+) -> Page[Label]:
+    """The project's labels, oldest first."""
+    wanted = LabelFilter(data_row_id, feature_schema_id)
+    return paging.page(await service.list_labels(session, principal, project_id, wanted, paging), by_id)
+
+
+def _shown(found: DataRowReview, response: Response) -> DataRowReview:
+    response.headers["ETag"] = etag(found.revision)
+    return found
