@@ -90,7 +90,7 @@ async def insert_segments(session: AsyncSession, run: ModelRunRow, selection: Ro
         .limit(selection.limit)
         .subquery()
     )
-    ordinal = (numbered.c.place / size).label("ordinal")
+    ordinal = (numbered.c.place // size).label("ordinal")
     cut = (
         select(
             ordinal,
