@@ -17,18 +17,27 @@ from shared.database.unit_of_work import UnitOfWork
 async def cancel_model_run(work: UnitOfWork, principal: Principal, model_run_id: UUID, results: Results) -> ModelRunRow:
     """Raises Conflict with the allowed states for a run that has ended."""
     run = await queries.get_run(work.session, principal.workspace_id, model_run_id)
-    # Segments before the run: the lock order everywhere. Its state is known only once both are held.
-    await queries.lock_open_segments(work.session, run)
-    await queries.lock_run(work.session, run)
+    await hold_run(work, run)
     present: RunState = run.state  # type: ignore[assignment]
     check_move(present, "cancelled")
+    run.results_discarded = results == "discard"
+    await cancel_held_run(work, run)
+    return run
+
+
+async def hold_run(work: UnitOfWork, run: ModelRunRow) -> None:
+    """Segments before the run: the lock order everywhere. Its state is known only once both are held."""
+    await queries.lock_open_segments(work.session, run)
+    await queries.lock_run(work.session, run)
+
+
+async def cancel_held_run(work: UnitOfWork, run: ModelRunRow, reason: str | None = None) -> None:
+    """For a run that is held, and in a state that may be cancelled."""
     await queries.close_segments(work.session, run)
     counters = await queries.count_outcomes(work.session, run)
-    run.state, run.state_reason = "cancelled", None
+    run.state, run.state_reason = "cancelled", reason
     run.succeeded, run.failed, run.skipped = counters.succeeded, counters.failed, counters.skipped
     run.detections = counters.detections
     run.finished_at = (await work.session.execute(select(func.clock_timestamp()))).scalar_one()
-    run.results_discarded = results == "discard"
     await work.session.flush()
     emit_state(work, run)
-    return run

@@ -8,11 +8,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.annotations import FeatureType
+from shared.contracts.events import TERMINAL_STATES
 from shared.database.tables import (
     BatchRow,
     CatalogModelRow,
     DataRowRow,
     FeatureSchemaRow,
+    ModelRunRow,
     OntologyRow,
     ProjectRow,
 )
@@ -92,6 +94,16 @@ async def store_features(
     ]
     for start in range(0, len(rows), _ROWS_A_STATEMENT):
         await session.execute(statement.values(rows[start : start + _ROWS_A_STATEMENT]))
+
+
+async def list_open_runs(session: AsyncSession, project: ProjectRow) -> list[ModelRunRow]:
+    """Those that have not ended, previews and imports included."""
+    found = await session.scalars(
+        select(ModelRunRow)
+        .where(ModelRunRow.project_id == project.id, ModelRunRow.state.not_in(TERMINAL_STATES))
+        .order_by(ModelRunRow.id)
+    )
+    return list(found)
 
 
 async def has_data_rows(session: AsyncSession, project: ProjectRow) -> bool:

@@ -18,6 +18,7 @@ from shared.database.tables import (
     FeatureSchemaRow,
     LabelRow,
     ModelRunRow,
+    RowOutcomeRow,
     SegmentRow,
 )
 from shared.database.unit_of_work import unit_of_work
@@ -342,4 +343,8 @@ async def queue_run(api: Api, workspace: Workspace, project_id: UUID, feature_id
                     succeeded=succeeded,
                 )
             )
+        await work.session.flush()
+        work.session.add_all(
+            RowOutcomeRow(**about, data_row_id=new_id(), execution=1, state="succeeded") for _ in range(7)
+        )
     return run_id
