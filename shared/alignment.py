@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.annotations import (
+    CLASSIFICATION_TYPES,
     Annotation,
     AnnotationValue,
     CheckedOption,
@@ -190,6 +191,8 @@ def _as_target(annotation: AnnotationValue, entry: AlignmentEntry) -> Annotation
     if option_id is None:
         # Every class of `AnnotationValue` is a member of the union `Annotation`.
         return cast(Annotation | None, annotation.convert(entry.target_type))
+    if entry.target_type not in annotation.becomes & CLASSIFICATION_TYPES:
+        return None
     if entry.target_type is FeatureType.RADIO:
         return Radio(option_id=option_id)
     return Checklist(options=(CheckedOption(option_id=option_id),))

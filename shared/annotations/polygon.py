@@ -43,14 +43,15 @@ class Polygon(AnnotationValue):
             from shared.annotations.bounding_box import BoundingBox  # noqa: PLC0415 - each kind converts to the other
 
             left, top, right, bottom = self.geometry().bounds
-            if right <= left or bottom <= top:
+            if not (right > left and bottom > top):  # NaN when nothing is left
                 return None
             return BoundingBox(left=left, top=top, width=right - left, height=bottom - top)
         return super().convert(target)
 
     def geometry(self) -> BaseGeometry:
-        """Valid shapely geometry; self-intersections are common in hand-drawn rings."""
-        return make_valid(MultiPolygon([ShapelyPolygon(part.exterior, part.holes) for part in self.parts]))
+        """Valid shapely areas; self-intersections are common in hand-drawn rings, and what collapses to a line goes."""
+        drawn = MultiPolygon([ShapelyPolygon(part.exterior, part.holes) for part in self.parts])
+        return make_valid(drawn, method="structure", keep_collapsed=False)
 
 
 def _parts(geometry: BaseGeometry) -> tuple[PolygonPart, ...]:

@@ -65,13 +65,17 @@ def encoded(runs: list[int]) -> str:
 boxes = st.builds(
     BoundingBox, left=near, top=near, width=sizes, height=sizes, rotation=st.none() | st.floats(-360, 360)
 )
-far_boxes = st.tuples(far_positions, far_positions).map(
-    lambda corners: BoundingBox(
-        left=min(corners[0][0], corners[1][0]),
-        top=min(corners[0][1], corners[1][1]),
-        width=abs(corners[0][0] - corners[1][0]) or 1e-3,
-        height=abs(corners[0][1] - corners[1][1]) or 1e-3,
-    )
+
+
+def _spanned(corners: tuple[tuple[float, float], tuple[float, float]]) -> BoundingBox:
+    (left, right), (top, bottom) = (sorted(pair) for pair in zip(*corners, strict=True))
+    return BoundingBox(left=left, top=top, width=right - left, height=bottom - top)
+
+
+far_boxes = (
+    st.tuples(far_positions, far_positions)
+    .filter(lambda corners: all(a != b for a, b in zip(*corners, strict=True)))
+    .map(_spanned)
 )
 
 
