@@ -16,7 +16,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from deploy.local.control import StackFailed, StackProcess
-from deploy.local.processes import started_for
+from deploy.local.processes import ProcessIdentity, started_for
 from deploy.local.stack import ROOT, Addresses, StackOptions
 from deploy.local.state import StateFolder
 from deploy.local.triton import shared_memory_prefix
@@ -75,8 +75,9 @@ def test_a_request_of_the_wrong_shape_is_refused_alone(servers: Addresses) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_nothing(stack: StackProcess, options: StackOptions, number: int) -> None:
-    os.kill(stack.status().supervisor.pid, number)
-    _wait_until_gone(options)
+    supervisor = stack.status().supervisor
+    os.kill(supervisor.pid, number)
+    _wait_until_gone(options, supervisor)
     assert stack.status().phase == "stopped"
 
 
@@ -158,12 +159,17 @@ def test_the_commands(options: StackOptions) -> None:
     _wait_until_gone(options)
 
 
-def _wait_until_gone(options: StackOptions, seconds: float = 20) -> None:
+def _wait_until_gone(options: StackOptions, *supervisors: ProcessIdentity) -> None:
     """No process and no shared memory of this stack."""
-    deadline = time.monotonic() + seconds
-    while (left := [*started_for(options.state), *_shared_memory(options)]) and time.monotonic() < deadline:
+
+    def left() -> list[object]:
+        alive = [supervisor for supervisor in supervisors if supervisor.alive()]
+        return [*alive, *started_for(options.state), *_shared_memory(options)]
+
+    deadline = time.monotonic() + 20
+    while left() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert left == []
+    assert left() == []
 
 
 def _shared_memory(options: StackOptions) -> list[Path]:
