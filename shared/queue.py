@@ -5,13 +5,14 @@ what is done again; JSON in place of pickle; retries, since arq exits when Redis
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import orjson
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import ArqRedis
 from arq.worker import Worker, func
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, TimeoutError
@@ -35,9 +36,8 @@ class JobQueue:
     """Rings doorbells. Connects when first used, so a process starts while Redis is away."""
 
     def __init__(self, url: str) -> None:
-        self._redis: ArqRedis = ArqRedis.from_url(
-            url, socket_connect_timeout=1, socket_timeout=5, job_serializer=orjson.dumps
-        )
+        pool = ConnectionPool.from_url(url, socket_connect_timeout=1, socket_timeout=5)
+        self._redis = ArqRedis(pool, job_serializer=orjson.dumps)
 
     async def ring(self, doorbell: Doorbell, times: int = 1) -> None:
         for _ in range(times):
@@ -48,7 +48,7 @@ class JobQueue:
         await self._redis.ping()
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._redis.aclose(close_connection_pool=True)
 
 
 async def answer_doorbell(url: str, doorbell: Doorbell, on_ring: Callable[[], Awaitable[None]]) -> None:
@@ -59,10 +59,11 @@ async def answer_doorbell(url: str, doorbell: Doorbell, on_ring: Callable[[], Aw
         await on_ring()
 
     while True:
+        redis = _patient_redis(url)
         worker = Worker(
             functions=[func(ring, name=RING, keep_result=0, max_tries=1)],
             queue_name=doorbell.value,
-            redis_settings=_redis_settings(url),
+            redis_pool=redis,
             handle_signals=False,
             keep_result=0,
             max_tries=1,
@@ -78,22 +79,14 @@ async def answer_doorbell(url: str, doorbell: Doorbell, on_ring: Callable[[], Aw
         except (RedisError, OSError) as error:
             log.warning("doorbell_away", error=type(error).__name__)
         finally:
-            await worker.close()
+            # It says goodbye to a Redis that may be away, and to jobs it has just cancelled.
+            with contextlib.suppress(RedisError, OSError, asyncio.CancelledError):
+                await worker.close()
+            await redis.aclose(close_connection_pool=True)
         await asyncio.sleep(_RESTART_SECONDS)
 
 
-def _redis_settings(url: str) -> RedisSettings:
-    # Not `from_dsn`: it does not decode passwords.
-    parts = urlsplit(url)
-    return RedisSettings(
-        host=parts.hostname or "localhost",
-        port=parts.port or 6379,
-        database=int(parts.path.strip("/") or 0),
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        ssl=parts.scheme == "rediss",
-        conn_retries=60,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 60),
-        retry_on_error=_RETRY_ON,
-        retry_on_timeout=True,
-    )
+def _patient_redis(url: str) -> ArqRedis:
+    retry = Retry(ExponentialBackoff(cap=1, base=0.05), 60)
+    pool = ConnectionPool.from_url(url, retry=retry, retry_on_error=_RETRY_ON, retry_on_timeout=True)
+    return ArqRedis(pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads)

@@ -6,16 +6,20 @@ from pathlib import Path
 
 from deploy.local.control import StackProcess
 from deploy.local.demo import show, story
-from deploy.local.demo.client import Gateway
+from deploy.local.demo.client import Gateway, Refused
 from deploy.local.stack import ROOT
 
 _PHOTOGRAPHS, _TARGET = ROOT / "var" / "pictures", ROOT / "var" / "demo"
 
 
 def run(stack: StackProcess) -> int:
-    """0 when the main job was done. The stack runs already."""
+    """0 when the main job was done, 1 when not. The stack runs already."""
     began = time.monotonic()
-    asyncio.run(_tell(stack))
+    try:
+        asyncio.run(_tell(stack))
+    except (Refused, story.Unexpected) as error:
+        show.step(f"It did not work: {error}")
+        return 1
     show.step(f"Done in {time.monotonic() - began:.0f} s.")
     show.console.print(f"Look at the pictures in {_relative(_TARGET)}/.")
     show.console.print("`make up` leaves the stack running; its documentation is then at http://127.0.0.1:8000/docs.")

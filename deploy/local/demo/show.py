@@ -1,5 +1,6 @@
 """What the demonstration prints: tables, and a progress bar that the websocket feeds."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import mean
@@ -13,7 +14,8 @@ from deploy.local.demo.client import Channel, Json
 _TERMINAL = {"model_run.completed", "model_run.completed_with_errors", "model_run.failed", "model_run.cancelled"}
 _MOST_LINES = 12
 
-console = Console(highlight=False)
+# Wide enough for the tables where the output is a file.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def step(text: str) -> None:
