@@ -5,13 +5,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 
 from services.api import health
 from services.api.access import routes as access
 from services.api.data_rows import routes as data_rows
+from services.api.idempotency import REPLAYED
 from services.api.metrics import HttpMetrics
-from services.api.middleware import RequestContext
+from services.api.middleware import REQUEST_ID, RequestContext
 from services.api.model_catalog import routes as model_catalog
 from services.api.model_runs import routes as model_runs
 from services.api.notifications import routes as notifications
@@ -81,6 +83,14 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.metrics = HttpMetrics()
     install_problem_handlers(app)
     app.add_middleware(RequestContext, metrics=app.state.metrics)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "Location", "Retry-After", REPLAYED, REQUEST_ID],
+        )
     for router in (*ROUTERS, health.router):
         app.include_router(router)
     return app

@@ -111,6 +111,18 @@ async def test_away_database_is_503_and_away_redis_is_nothing(
         assert made.status_code == 201
 
 
+async def test_browsers_of_allowed_origins_may_call(api_servers: tuple[str, str], tmp_path: Path) -> None:
+    ours, theirs = "https://label.example.org", "https://evil.example.org"
+    settings = api_settings(*api_servers, tmp_path).model_copy(update={"allowed_origins": (ours,)})
+    async with running_api(settings) as api:
+        for origin, allowed in ((ours, ours), (theirs, None)):
+            asked = {"Origin": origin, "Access-Control-Request-Method": "PATCH"}
+            preflight = await api.client.options("/v1/projects", headers=asked)
+            assert preflight.headers.get("access-control-allow-origin") == allowed
+            answer = await api.client.get("/v1/projects", headers={"Origin": origin})
+            assert (answer.status_code, answer.headers.get("access-control-allow-origin")) == (401, allowed)
+
+
 async def test_metrics_count_by_template(admin: httpx2.AsyncClient) -> None:
     for _ in range(3):
         await admin.get(f"/v1/projects/{uuid4()}")
