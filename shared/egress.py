@@ -1,5 +1,6 @@
 """The one client that asks hosts outside: only those allowed, only over TLS, only at the address that was checked."""
 
+import asyncio
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from shared.errors import PrelabelError
 from shared.settings import EgressSettings
 
 _MAX_REDIRECTS = 3
+_LONGEST_SECONDS = 60.0  # in all: a host may send a byte now and then for ever
 _TIMEOUT = httpx.Timeout(10, connect=5)
 
 
@@ -33,6 +35,7 @@ class Egress:
             timeout=_TIMEOUT,
             follow_redirects=True,
             max_redirects=_MAX_REDIRECTS,
+            event_hooks={"request": [self._may_ask]},
         )
         httpx_ssrf_protection(
             self._client,
@@ -45,20 +48,20 @@ class Egress:
         try:
             parts = urlsplit(uri)
             schemes = {"https", "http"} if self._private else {"https"}
-            return parts.scheme in schemes and (parts.hostname or "").lower() in self._hosts and not parts.username
-        except ValueError:
+            allowed = parts.scheme in schemes and (parts.hostname or "").lower() in self._hosts
+            # `port` and httpx raise on what they cannot read: better here than in a worker.
+            return allowed and "@" not in parts.netloc and parts.port != 0 and bool(httpx.URL(uri).host)
+        except (ValueError, httpx.InvalidURL):
             return False
 
     async def fetch(self, uri: str, max_bytes: int) -> bytes:
         """Raises ContentUnavailable with a code that says why."""
-        if not self.allows(uri):
-            raise ContentUnavailable(
-                "host_not_allowed",
-                "the host of this URI is not allowed by the configuration",
-            )
+        self._check(uri)
         try:
-            async with self._client.stream("GET", uri) as response:
+            async with asyncio.timeout(_LONGEST_SECONDS), self._client.stream("GET", uri) as response:
                 return await _body(response, max_bytes)
+        except TimeoutError as error:
+            raise ContentUnavailable("fetch_failed", f"not sent within {_LONGEST_SECONDS:.0f} s") from error
         except SSRFProtectionError as error:
             raise ContentUnavailable("host_not_allowed", "the host leads to an address that is not allowed") from error
         except httpx.TooManyRedirects as error:
@@ -73,8 +76,19 @@ class Egress:
     async def close(self) -> None:
         await self._client.aclose()
 
+    def _check(self, uri: str) -> None:
+        if not self.allows(uri):
+            raise ContentUnavailable(
+                "host_not_allowed",
+                "the host of this URI is not allowed by the configuration",
+            )
+
+    async def _may_ask(self, request: httpx.Request) -> None:
+        # Every redirect too, before a name is looked up or a port is knocked at.
+        self._check(str(request.url))
+
     def _may_connect(self, hostname: str, address: IPv4Address | IPv6Address, port: int) -> bool:
-        # Asked again at every redirect, with the address that will be connected to.
+        # With the address that will be connected to.
         del address, port
         return hostname.lower() in self._hosts
 

@@ -1,7 +1,6 @@
 """The model card: what Prelabel must know to use a model, and nothing it could find out by itself."""
 
 import hashlib
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -14,6 +13,7 @@ Task = Literal[
     "named_entity_recognition",
 ]
 MediaType = Literal["image", "text"]
+ClassName = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]  # as an alignment takes it
 
 
 class _Part(BaseModel):
@@ -23,7 +23,8 @@ class _Part(BaseModel):
 class Tensor(_Part):
     """One input or output; `shape` without the batch axis, -1 where it is free."""
 
-    name: str = Field(min_length=1, max_length=200)
+    # What stands in the text of config.pbtxt without being quoted.
+    name: str = Field(min_length=1, max_length=200, pattern=r'^[^"\\\x00-\x1f]+$')
     datatype: Datatype
     shape: tuple[int, ...]
 
@@ -89,7 +90,7 @@ class ModelCard(_Part):
     media_type: MediaType
     task: Task
     annotation_kind: Literal["bounding_box", "polygon", "mask", "text_entity", "keypoints", "classification"]
-    classes: tuple[str, ...] = Field(min_length=1, max_length=100_000)
+    classes: tuple[ClassName, ...] = Field(min_length=1, max_length=100_000)
     inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=8)
     outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
     max_batch_size: int = Field(ge=1, le=256)
@@ -155,6 +156,5 @@ def triton_config(built: BuiltModel) -> str:
 
 
 def _tensor(tensor: Tensor) -> str:
-    name = re.sub(r'["\\]', "", tensor.name)
     datatype = "STRING" if tensor.datatype == "BYTES" else tensor.datatype
-    return f'{{ name: "{name}" data_type: TYPE_{datatype} dims: {list(tensor.shape)} }}'
+    return f'{{ name: "{tensor.name}" data_type: TYPE_{datatype} dims: {list(tensor.shape)} }}'
