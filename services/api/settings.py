@@ -15,8 +15,8 @@ class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings):
     )
     allowed_origins: tuple[str, ...] = Field(
         default=(),
-        description='origins whose pages may call it, as a JSON list: ["https://app.example.org"]; when empty, pages of '
-        "its own host. Clients that send no Origin are no browsers and may always",
+        description='origins whose pages may call it, as a JSON list: ["https://app.example.org"]; when empty, pages '
+        "of its own host. Clients that send no Origin are no browsers and may always",
     )
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="largest JSON body of a request")
     max_upload_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, description="largest file of an upload")

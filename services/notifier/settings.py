@@ -10,8 +10,8 @@ class NotifierSettings(SharedSettings):
     notifier_port: int = Field(default=8001, ge=0, le=65535, description="port the notifier listens on")
     allowed_origins: tuple[str, ...] = Field(
         default=(),
-        description='origins whose pages may call it, as a JSON list: ["https://app.example.org"]; when empty, pages of '
-        "its own host. Clients that send no Origin are no browsers and may always",
+        description='origins whose pages may call it, as a JSON list: ["https://app.example.org"]; when empty, pages '
+        "of its own host. Clients that send no Origin are no browsers and may always",
     )
     notifier_heartbeat_seconds: float = Field(
         default=20, gt=0, description="time between pings; a client silent for two and a half of it is closed"
