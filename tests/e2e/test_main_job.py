@@ -10,7 +10,7 @@ from tests.support.servers import PICTURES
 from tests.support.stack import Frontend, set_up
 
 ONTOLOGY: Json = {
-    "tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat", "Cup")],
+    "tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat", "Motorcycle")],
     "classifications": [
         {"type": "radio", "name": "Subject", "options": [{"name": "espresso"}, {"name": "Egyptian cat"}]}
     ],
@@ -19,7 +19,7 @@ BROKEN = "broken.jpg"
 
 
 def _files() -> list[tuple[str, bytes]]:
-    names = ("astronaut.png", "chelsea.png", "coffee.png")
+    names = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle.png")
     whole = (PICTURES / "china.jpg").read_bytes()
     return [*((name, (PICTURES / name).read_bytes()) for name in names), (BROKEN, whole[: len(whole) // 3])]
 
@@ -56,7 +56,7 @@ async def test_the_main_job(frontend: Frontend, stack: StackProcess) -> None:
         "model_run.completed_with_errors",
     ]
     last = events[-1]["event"]["data"]
-    assert (last["total"], last["succeeded"], last["failed"]) == (4, 3, 1)
+    assert (last["total"], last["succeeded"], last["failed"]) == (5, 4, 1)
 
     path = f"/v1/model-runs/{run['id']}"
     failed = [one async for one in frontend.gateway.pages(f"{path}/outcomes", state="failed")]
@@ -65,7 +65,7 @@ async def test_the_main_job(frontend: Frontend, stack: StackProcess) -> None:
     ]
     pre_labels = [one async for one in frontend.gateway.pages(f"{path}/pre-labels")]
     found = {(one["global_key"], one["feature_name"]) for one in pre_labels}
-    assert {("astronaut.png", "Person"), ("chelsea.png", "Cat"), ("coffee.png", "Cup")} <= found
+    assert {("astronaut.png", "Person"), ("chelsea.png", "Cat"), ("motorcycle.png", "Motorcycle")} <= found
     assert ("chelsea.png", "Person") not in found
     assert all(one["confidence"] >= 0.5 for one in pre_labels)
     cat = next(one for one in pre_labels if one["feature_name"] == "Cat")["annotation"]

@@ -14,7 +14,7 @@ from tests.support.servers import PICTURES
 from tests.support.stack import Frontend, set_up
 
 _ONTOLOGY: Json = {"tools": [{"type": "bounding_box", "name": "Person"}, {"type": "bounding_box", "name": "Cat"}]}
-_ROWS = 150
+_ROWS = 90
 _ENDED = {"completed", "completed_with_errors", "failed", "cancelled"}
 
 
