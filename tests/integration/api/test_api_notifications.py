@@ -45,5 +45,6 @@ async def test_ends_of_runs_notify_each_member(api: Api, workspace: Workspace, e
     foreign = await theirs.post(read, json={"ids": ids})
     assert foreign.status_code == 422
     assert [e["pointer"] for e in foreign.json()["errors"]] == ["/ids/0", "/ids/1"]
-    for wrong in ({}, {"ids": []}, {"ids": ids, "all": True}, {"all": False}):
+    wrong_bodies: tuple[dict[str, object], ...] = ({}, {"ids": []}, {"ids": ids, "all": True}, {"all": False})
+    for wrong in wrong_bodies:
         assert (await stage.client.post(read, json=wrong)).status_code == 422

@@ -65,7 +65,7 @@ async def test_accept_makes_a_label_with_full_provenance(api: Api, workspace: Wo
     (label,) = review["labels"]
     assert label["annotation"] == desk.pre_labels[0]["annotation"]
     assert label["feature_schema_id"] == stage.features["Person"]
-    provenance = label["provenance"]
+    provenance = dict(label["provenance"])
     assert provenance.pop("model") == {
         "id": stage.detector, "slug": "own-detector", "name": "Own-Detector", "version": "1.0.0",
         "digest": built(DETECTOR).digest,
