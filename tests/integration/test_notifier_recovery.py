@@ -115,7 +115,7 @@ async def test_nothing_is_missed_or_doubled_while_several_write(notifier: Notifi
                     seen.append((message["offset"], message["event"]["data"]["revision"]))
         return seen
 
-    followers = [asyncio.create_task(follow(length)) for length in (3, 11, 40, 200)]
+    followers = [asyncio.create_task(follow(length)) for length in (9, 25, 60, 200)]
     await asyncio.gather(*(write(writer) for writer in range(writers)))
     found = await asyncio.gather(*followers)
     for seen in found:
