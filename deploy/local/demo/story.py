@@ -129,5 +129,9 @@ async def _decide(gateway: Gateway, path: str, pre_labels: list[Json]) -> None:
             f"{action}: {show.caption(pre_label)} {pre_label['confidence']:.2f} on {pre_label['global_key']}"
         )
     labels = [label async for label in gateway.pages(f"{path}/labels")]
-    provenance = labels[0]["provenance"]
-    show.console.print(f"{len(labels)} label, with where it came from: {provenance}")
+    for label in labels:
+        source = label["provenance"]
+        show.console.print(
+            f"a label, from {source['model']['name']} {source['model']['version']}, class {source['model_class']!r} at "
+            f"{source['confidence']:.2f}, threshold {source['threshold']}, alignment {source['alignment_version']}"
+        )
