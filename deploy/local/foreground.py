@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from deploy.local import logs
 from deploy.local.leftovers import end_leftovers
+from deploy.local.ports import USUAL
 from deploy.local.service import ServiceUnusable
 from deploy.local.stack import Addresses, Stack, StackOptions, plan_stack
 from deploy.local.state import StateFolder
@@ -36,6 +37,9 @@ async def run_stack(options: StackOptions, presentation: Presentation) -> int:
         terminal = logs.Terminal([service.name for service in stack.services], state.log_folder / "supervisor.log")
         if ended:
             terminal.say(f"ended {ended} processes that an earlier supervisor left")
+        for name, port in stack.ports.items() if not options.free_ports else ():
+            if port != USUAL[name]:
+                terminal.say(f"{name} is on port {port}, because {USUAL[name]} was taken when it was first started")
         return await _supervise(state, stack, terminal, presentation)
 
 

@@ -62,6 +62,7 @@ class Addresses(BaseModel):
 class Stack:
     addresses: Addresses
     services: Sequence[Service]
+    ports: Mapping[str, int]
 
 
 def plan_stack(state: StateFolder, options: StackOptions) -> Stack:
@@ -80,7 +81,7 @@ def plan_stack(state: StateFolder, options: StackOptions) -> Stack:
     if not options.servers_only:
         services += application(state, ports, models, {**addresses.environment(), "LOG_FORMAT": "console"})
     state.write(state.root / "addresses.json", addresses.model_dump_json(indent=2))
-    return Stack(addresses, _only_present(services))
+    return Stack(addresses, _only_present(services), ports)
 
 
 def known_addresses(state: StateFolder) -> Addresses:
