@@ -8,6 +8,8 @@ import httpx2
 import pytest
 
 from tests.integration.api.calls import Call, body_of, calls, ids_of
+from tests.integration.api.stage import make_stage
+from tests.support.api import Api, Workspace
 
 pytestmark = pytest.mark.asyncio
 
@@ -43,13 +45,13 @@ async def test_wrong_input_is_the_clients_fault(admin: httpx2.AsyncClient, call:
         for value in NASTY_QUERY:
             answer = await admin.request(call.method, call.url(ids), params={parameter: value}, headers=headers)
             assert answer.status_code < 500, f"{parameter}={value[:50]}: {answer.text}"
-    for body in _spoiled(body_of(call).get("json")):
+    for body in spoiled(body_of(call).get("json")):
         sent = {**headers, "Content-Type": "application/json"}
         answer = await admin.request(call.method, call.url(ids), content=json.dumps(body), headers=sent)
         assert answer.status_code < 500, f"{str(body)[:300]}: {answer.text}"
 
 
-def _spoiled(body: Any) -> Iterator[Any]:
+def spoiled(body: Any) -> Iterator[Any]:
     """The body with each of its parts replaced by each nasty value, and with each field missing."""
     if body is None:
         return
@@ -57,7 +59,34 @@ def _spoiled(body: Any) -> Iterator[Any]:
     if isinstance(body, dict):
         for name, value in body.items():
             yield {other: kept for other, kept in body.items() if other != name}
-            yield from ({**body, name: spoiled} for spoiled in _spoiled(value))
+            yield from ({**body, name: wrong} for wrong in spoiled(value))
     elif isinstance(body, list) and body:
-        yield from ([spoiled, *body[1:]] for spoiled in _spoiled(body[0]))
+        yield from ([wrong, *body[1:]] for wrong in spoiled(body[0]))
         yield body * 50
+
+
+async def test_one_thing_wrong_in_a_run_or_a_decision_is_the_clients_fault(api: Api, workspace: Workspace) -> None:
+    """The examples of the document name a model that is not there; these bodies are right but for what is spoiled."""
+    stage = await make_stage(api, workspace)
+    answers = {
+        "feature_schema_id": stage.features["Person/pose"],
+        "annotation": {"kind": "radio", "option_id": stage.features["Person/pose/sits"]},
+    }
+    when = {
+        "confidence": {"minimum": 0.5, "maximum": 0.9},
+        "area": {"minimum": 1.0, "maximum": 2.0},
+        "attribute": {"a": 1},
+    }
+    person = stage.entry("person", "Person", answers=[answers], threshold=0.4, when=when, min_area=1.0, max_count=2)
+    run = stage.body(person, threshold=0.5, limit=3, priority=2, only_unlabeled=False, name="n")
+    assert (await stage.post(run)).status_code == 202
+    for body in spoiled(run):
+        answer = await stage.client.post(f"/v1/projects/{stage.project}/model-runs", json=body)
+        assert answer.status_code < 500, f"{str(body)[:300]}: {answer.text}"
+    run_id = await stage.finished({0: [("person", 0.9)]})
+    (found,) = await stage.pages(f"/v1/model-runs/{run_id}/pre-labels")
+    decisions = {"decisions": [{"pre_label_id": found["id"], "action": "reject"}]}
+    path = f"/v1/data-rows/{stage.rows[0]}/decisions"
+    for body in (*spoiled(decisions), decisions):
+        answer = await stage.client.post(path, json=body, headers={"If-Match": '"0"'})
+        assert answer.status_code == 201 if body == decisions else 400 <= answer.status_code < 500, answer.text
