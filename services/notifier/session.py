@@ -112,7 +112,7 @@ class Session:
 
     async def _next(self) -> ClientMessage:
         message = await self._receive()
-        if message["type"] == "websocket.disconnect":
+        if message["type"] == "websocket.disconnect" or self._client.is_closed:
             raise _Gone
         self._client.heard_at = asyncio.get_running_loop().time()
         if not self._rate.allows():

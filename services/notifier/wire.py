@@ -13,6 +13,7 @@ from websockets.http11 import Request
 
 _EXTENSION = "prelabel.wire"
 _CLOSE_SECONDS = 5.0
+_MAX_REASON_BYTES = 123
 _MAX_UNREAD_PONGS = 1024 * 1024
 
 
@@ -58,7 +59,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if self._is_over():
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.conn.send_close(code, reason)
+        self.conn.send_close(code, reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore"))
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         if self.read_paused:

@@ -45,6 +45,8 @@ from shared.signals import Signals
 from tests.support.servers import migrate
 
 Message = dict[str, Any]
+# What runs here is never behind a proxy, whatever the environment says.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class NotifierProcess:
@@ -88,7 +90,7 @@ class NotifierProcess:
         return True
 
     def _get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{path}", timeout=5) as answer:
+        with _OPENER.open(f"http://127.0.0.1:{self._port}/{path}", timeout=5) as answer:
             body: bytes = answer.read()
             return body
 
@@ -270,7 +272,7 @@ class Listener:
 async def connected(url: str, **options: Any) -> AsyncIterator[Listener]:
     """A connection before `init`."""
     options.setdefault("subprotocols", [SUBPROTOCOL])
-    async with connect(url, max_size=None, compression=None, **options) as socket:
+    async with connect(url, max_size=None, compression=None, proxy=None, **options) as socket:
         yield Listener(socket)
 
 
