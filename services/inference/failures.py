@@ -8,8 +8,9 @@ class PartAway(Exception):
 class RowFailed(Exception):
     """Permanent for this row alone; becomes its outcome. `stage` is fetch, decode, inference or output."""
 
-    def __init__(self, stage: str, code: str, detail: str) -> None:
+    def __init__(self, stage: str, code: str, detail: str, *, attempts: int = 1) -> None:
         super().__init__(detail)
         self.stage = stage
         self.code = code
-        self.detail = detail
+        self.detail = detail.replace("\0", "")  # which PostgreSQL does not store
+        self.attempts = attempts

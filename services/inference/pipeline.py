@@ -23,10 +23,15 @@ from services.inference.segments import Claim, LeaseLost
 from services.inference.settings import InferenceSettings
 from services.inference.triton import Array, BadModelOutput, ModelBroken, ModelRejected, Triton
 from shared.alignment import Alignment
-from shared.database.engine import Sessions
+from shared.database.engine import DATABASE_ERRORS, Sessions
+from shared.telemetry import logger
 
 _LEASES_A_ROW_MAY_COST = 3
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
+
+_NOT_OF_A_ROW: tuple[type[Exception], ...] = (LeaseLost, PartAway, *DATABASE_ERRORS)
+
+log = logger(__name__)
 
 Result = TypeVar("Result")
 
@@ -102,6 +107,20 @@ class Pipeline:
         await self._batch([data_row_id])
 
     async def _batch(self, data_row_ids: Sequence[UUID]) -> None:
+        try:
+            await self._work_through(data_row_ids)
+        except _NOT_OF_A_ROW:
+            raise
+        except Exception as error:  # a fault of ours: it may cost the row it belongs to, but never go round for ever
+            log.error("batch_failed", rows=len(data_row_ids), exc_info=error)
+            if len(data_row_ids) > 1:
+                for data_row_id in data_row_ids:
+                    await self._batch([data_row_id])
+                return
+            failed = RowFailed("inference", "internal_error", f"an error of ours: {type(error).__name__}")
+            await self._store([], [Failed(data_row_ids[0], failed)])
+
+    async def _work_through(self, data_row_ids: Sequence[UUID]) -> None:
         contents, unread = await _timed("fetch", self._fetch(data_row_ids))
         batch = await _timed("prepare", self._in_thread(partial(prepare_batch, self._card, contents)))
         failed = [*unread, *(Failed(content.data_row_id, error) for content, error in batch.failed)]
@@ -123,7 +142,7 @@ class Pipeline:
         try:
             return await self._patiently(lambda: self._parts.reader.read(row))
         except RowFailed as error:
-            return Failed(data_row_id, error)
+            return Failed(data_row_id, error, error.attempts)
 
     async def _infer(self, batch: PreparedBatch) -> tuple[list[Succeeded], list[Failed]]:
         """A batch that is refused is split until the bad row is alone."""

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import cv2
+import numpy as np
 
 from services.inference.decoders import boxes, class_probabilities
 from services.inference.decoders.base import Decoder, Found, Outputs
 from services.inference.inputs.placement import Placement
-from services.inference.triton import BadModelOutput
+from services.inference.triton import Array, BadModelOutput
 from shared.model_card import ModelCard
 
 DECODERS: Mapping[str, Decoder] = {
@@ -18,6 +19,8 @@ DECODERS: Mapping[str, Decoder] = {
 
 def decode_batch(card: ModelCard, outputs: Outputs, placements: Sequence[Placement]) -> list[list[Found]]:
     """One list a row, in order. Raises BadModelOutput when the outputs are not what the card says."""
+    for name, output in outputs.items():
+        _check(name, output, len(placements))
     decoder = DECODERS[card.decoder.name]
     parameters = decoder.parameters.model_validate(card.decoder.parameters)
     try:
@@ -28,3 +31,11 @@ def decode_batch(card: ModelCard, outputs: Outputs, placements: Sequence[Placeme
     if len(found) != len(placements):
         raise BadModelOutput(f"{len(found)} results for {len(placements)} rows")
     return found
+
+
+def _check(name: str, output: Array, rows: int) -> None:
+    """What every decoder may rely on, wherever the outputs come from."""
+    if output.ndim == 0 or len(output) != rows:
+        raise BadModelOutput(f"output {name!r} has shape {list(output.shape)} for {rows} rows")
+    if np.issubdtype(output.dtype, np.floating) and not np.isfinite(output).all():
+        raise BadModelOutput(f"output {name!r} holds NaN or infinity")

@@ -11,6 +11,8 @@ from services.inference.triton import Array, BadModelOutput
 from shared.annotations import BoundingBox
 from shared.model_card import ModelCard
 
+_ROUNDING = 1e-3
+
 
 class BoxParameters(Parameters):
     """Names of the outputs: `boxes` N x 4 as left, top, right, bottom in model pixels, `scores` N, `classes` N.
@@ -36,6 +38,8 @@ def decode(
 
 def _row(card: ModelCard, nms_iou: float, raw: tuple[Array, Array, Array], placement: Placement) -> list[Found]:
     boxes, scores, classes = raw
+    if scores.size and scores.max() > 1 + _ROUNDING:
+        raise BadModelOutput("a score lies above 1")
     sure = scores >= card.floor
     boxes, scores, classes = boxes[sure], scores[sure], classes[sure]
     if classes.size and not (classes.min() >= 0 and classes.max() < len(card.classes)):
@@ -52,24 +56,20 @@ def _row(card: ModelCard, nms_iou: float, raw: tuple[Array, Array, Array], place
 def _keep(boxes: Array, scores: Array, classes: Array, nms_iou: float) -> list[int]:
     if not len(boxes):
         return []
-    sized = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxesBatched(sized.tolist(), scores.tolist(), classes.tolist(), 0.0, nms_iou)
+    # From zero up: OpenCV keeps the classes apart by moving each beyond the largest coordinate.
+    sized = np.concatenate([boxes[:, :2] - boxes[:, :2].min(axis=0), boxes[:, 2:] - boxes[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxesBatched(sized.tolist(), scores.tolist(), classes.astype(int).tolist(), 0.0, nms_iou)
     return sorted((int(index) for index in np.ravel(kept)), key=lambda index: (-float(scores[index]), index))
 
 
 def _box(corners: Array, placement: Placement) -> BoundingBox | None:
     left, top = placement.to_image(float(corners[0]), float(corners[1]))
     right, bottom = placement.to_image(float(corners[2]), float(corners[3]))
-    left, top = max(left, 0.0), max(top, 0.0)
-    right, bottom = min(right, placement.canvas.width), min(bottom, placement.canvas.height)
+    left, top = round(max(left, 0.0), 2), round(max(top, 0.0), 2)
+    right, bottom = round(min(right, placement.canvas.width), 2), round(min(bottom, placement.canvas.height), 2)
     if right <= left or bottom <= top:
         return None
-    return BoundingBox(
-        left=round(left, 2),
-        top=round(top, 2),
-        width=max(0.01, round(right - left, 2)),
-        height=max(0.01, round(bottom - top, 2)),
-    )
+    return BoundingBox(left=left, top=top, width=round(right - left, 2), height=round(bottom - top, 2))
 
 
 DECODER = Decoder(version=1, parameters=BoxParameters, decode=decode)

@@ -1,5 +1,6 @@
 """Bytes and texts of data rows, and the facts their first reader finds out."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from shared.egress import ContentUnavailable, Egress
 from shared.errors import NotFound, TooLarge, Unavailable
 from shared.images import MAX_BYTES
 from shared.object_store import ObjectStore, key_of
+
+_PAUSES_SECONDS = (0.2, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +63,26 @@ class ContentReader:
 
     async def _fetch(self, uri: str) -> bytes:
         key = key_of(uri)
+        if key is None:
+            return await self._ask_outside(uri)
         try:
-            if key is not None:
-                return await self._store.get(key, MAX_BYTES)
-            return await self._egress.fetch(uri, MAX_BYTES)
-        except (NotFound, TooLarge, ContentUnavailable) as error:
+            return await self._store.get(key, MAX_BYTES)
+        except (NotFound, TooLarge) as error:
             raise RowFailed("fetch", error.code, error.detail) from error
         except Unavailable as error:
             raise PartAway(error.detail) from error
+
+    async def _ask_outside(self, uri: str) -> bytes:
+        """A host that is away gets some tries and then costs its own rows only: nobody waits for it."""
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return await self._egress.fetch(uri, MAX_BYTES)
+            except ContentUnavailable as error:
+                if not error.transient or attempts > len(_PAUSES_SECONDS):
+                    raise RowFailed("fetch", error.code, error.detail, attempts=attempts) from error
+            await asyncio.sleep(_PAUSES_SECONDS[attempts - 1])
 
 
 async def find_stored(sessions: Sessions, data_row_ids: Sequence[UUID]) -> dict[UUID, Stored]:

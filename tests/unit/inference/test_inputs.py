@@ -1,0 +1,283 @@
+"""From bytes to a batch's memory, and the way back for what the model says."""
+
+import io
+from collections.abc import Iterator
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.inference.failures import RowFailed
+from services.inference.inputs import center_crop, letterbox, plain_text, prepare_batch
+from services.inference.inputs.content import Content
+from services.inference.inputs.image import decode_image
+from services.inference.inputs.placement import Placement
+from shared.annotations import Canvas
+from shared.model_card import CenterCrop, Letterbox, ModelCard, PlainText
+from tests.unit.shared.test_model_card import card
+
+BOX = Letterbox(width=64, height=64, fill=114)
+CROP = CenterCrop(size=32, fraction=0.5)
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def saved(image: Image.Image, kind: str = "PNG", **how: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **how)
+    return file.getvalue()
+
+
+def marked(width: int, height: int, at: tuple[int, int], side: int) -> Image.Image:
+    """Black with one white square."""
+    image = Image.new("RGB", (width, height))
+    image.paste(WHITE, (*at, at[0] + side, at[1] + side))
+    return image
+
+
+def boxed(body: bytes, how: Letterbox = BOX) -> tuple[NDArray[np.uint8], Placement]:
+    slot = np.zeros((how.height, how.width, 3), np.uint8)
+    placement, _ = letterbox.prepare(how, body, slot)
+    return slot, placement
+
+
+def cropped(body: bytes, how: CenterCrop = CROP) -> tuple[NDArray[np.uint8], Placement]:
+    slot = np.zeros((how.size, how.size, 3), np.uint8)
+    placement, _ = center_crop.prepare(how, body, slot)
+    return slot, placement
+
+
+def centre(slot: NDArray[np.uint8]) -> tuple[float, float]:
+    """Of what is bright, in model pixels."""
+    bright = slot.mean(axis=2) * (slot.min(axis=2) > 160)
+    total = bright.sum()
+    rows, columns = np.indices(bright.shape)
+    return float((columns * bright).sum() / total + 0.5), float((rows * bright).sum() / total + 0.5)
+
+
+# --- placement ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(200, 100), (100, 200), (640, 480), (48, 30), (64, 64), (3000, 500)])
+def test_letterbox_leads_back_to_the_image(size: tuple[int, int]) -> None:
+    width, height = size
+    side = max(8, min(size) // 4)
+    at = (width // 2 + side // 2, height // 4)
+    slot, placement = boxed(saved(marked(width, height, at, side), "JPEG", quality=95))
+    x, y = placement.to_image(*centre(slot))
+    pixel = max(width, height) / 64
+    assert abs(x - (at[0] + side / 2)) < pixel
+    assert abs(y - (at[1] + side / 2)) < pixel
+
+
+@pytest.mark.parametrize("size", [(200, 100), (100, 200), (640, 480), (40, 30), (2000, 1500)])
+def test_center_crop_leads_back_to_the_image(size: tuple[int, int]) -> None:
+    width, height = size
+    side = max(4, min(size) // 8)
+    at = (width // 2 + side // 2, height // 2 - side)
+    slot, placement = cropped(saved(marked(width, height, at, side), "JPEG", quality=95))
+    x, y = placement.to_image(*centre(slot))
+    pixel = min(width, height) / 64 + 0.5
+    assert abs(x - (at[0] + side / 2)) < pixel
+    assert abs(y - (at[1] + side / 2)) < pixel
+
+
+def test_letterbox_fills_what_is_left() -> None:
+    slot, placement = boxed(saved(Image.new("RGB", (200, 100), RED)))
+    assert (slot[:16] == 114).all()
+    assert (slot[48:] == 114).all()
+    assert (slot[16:48] == RED).all()
+    assert placement.to_image(0, 16) == (0, 0)
+    assert placement.to_image(64, 48) == (200, 100)
+
+
+@given(
+    st.integers(1, 5000),
+    st.integers(1, 5000),
+    st.floats(-100, 100),
+    st.floats(-100, 100),
+    st.tuples(st.floats(0, 500), st.floats(0, 500)),
+)
+def test_to_image_undoes_the_placement(width: int, height: int, dx: float, dy: float, at: tuple[float, float]) -> None:
+    placement = Placement(Canvas(), width / 416, height / 416, dx, dy)
+    model = at[0] * placement.scale_x + dx, at[1] * placement.scale_y + dy
+    assert placement.to_image(*model) == pytest.approx(at, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2)])
+def test_extreme_shapes_fill_the_slot(size: tuple[int, int]) -> None:
+    body = saved(Image.new("RGB", size, RED))
+    slot, placement = boxed(body)
+    assert (slot == RED).all(axis=2).any()
+    assert (placement.canvas.width, placement.canvas.height) == size
+    assert (cropped(body)[0] == RED).all()
+
+
+# --- orientation ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize(
+    ("orientation", "corner"),
+    # Where the top left corner of the stored pixels is in the picture as it is seen, 200 x 100 stored.
+    [
+        (1, (0, 0)),
+        (2, (200, 0)),
+        (3, (200, 100)),
+        (4, (0, 100)),
+        (5, (0, 0)),
+        (6, (100, 0)),
+        (7, (100, 200)),
+        (8, (0, 200)),
+    ],
+)
+def test_boxes_lie_in_the_picture_as_it_is_seen(kind: str, orientation: int, corner: tuple[int, int]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    slot, placement = boxed(saved(marked(200, 100, (0, 0), 24), kind, exif=exif))
+    assert (placement.canvas.width, placement.canvas.height) == ((200, 100) if orientation < 5 else (100, 200))
+    x, y = placement.to_image(*centre(slot))
+    assert abs(x - abs(corner[0] - 12)) < 4
+    assert abs(y - abs(corner[1] - 12)) < 4
+
+
+# --- kinds of images ------------------------------------------------------------------------------------------------
+
+
+def kinds() -> Iterator[tuple[str, bytes]]:
+    half = Image.new("RGB", (80, 40), RED)
+    half.paste(BLUE, (40, 0, 80, 40))
+    yield "jpeg", saved(half, "JPEG", quality=95)
+    yield "progressive", saved(half, "JPEG", quality=95, progressive=True)
+    yield "mpo", saved(half, "MPO", quality=95, save_all=True, append_images=[half])
+    yield "cmyk", saved(half.convert("CMYK"), "JPEG", quality=95)
+    yield "png", saved(half)
+    yield "palette", saved(half.convert("P", palette=Image.Palette.ADAPTIVE))
+    yield "alpha", saved(half.convert("RGBA"))
+    yield "gif", saved(half, "GIF")
+    yield "animated", saved(half, "GIF", save_all=True, append_images=[Image.new("RGB", (80, 40), GREEN)])
+    yield "webp", saved(half, "WEBP", lossless=True)
+    yield "bmp", saved(half, "BMP")
+    yield "tiff", saved(half, "TIFF")
+    yield "pages", saved(half, "TIFF", save_all=True, append_images=[Image.new("RGB", (10, 10))])
+
+
+KINDS = dict(kinds())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_image_becomes_rgb(name: str) -> None:
+    pixels, header = decode_image(KINDS[name], 1000)
+    assert pixels.shape == (40, 80, 3)
+    assert pixels.dtype == np.uint8
+    assert (header.width, header.height) == (80, 40)
+    assert np.abs(pixels[20, 10].astype(int) - RED).max() < 16
+    assert np.abs(pixels[20, 70].astype(int) - BLUE).max() < 16
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16"])
+def test_gray_becomes_rgb(mode: str) -> None:
+    gray = Image.fromarray(np.full((40, 80), 200, np.uint8)).convert("L")
+    deep = Image.fromarray(np.full((40, 80), 200 * 257, np.uint16))
+    pixels, _ = decode_image(saved(deep if mode == "I;16" else gray.convert(mode)), 1000)
+    assert pixels.shape == (40, 80, 3)
+    assert (pixels[..., 0] == pixels[..., 1]).all()
+    assert mode == "1" or abs(int(pixels[0, 0, 0]) - 200) < 3
+
+
+@pytest.mark.parametrize("wanted", [10, 40, 100, 500])
+def test_no_more_is_decoded_than_is_needed(wanted: int) -> None:
+    pixels, header = decode_image(saved(Image.new("RGB", (800, 400), RED), "JPEG"), wanted)
+    assert (header.width, header.height) == (800, 400)
+    assert min(pixels.shape[:2]) >= min(wanted, 400)
+    assert min(pixels.shape[:2]) < max(2 * wanted, 401)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
+def test_half_a_file_fails(name: str, kept: float) -> None:
+    noise = Image.effect_noise((160, 120), 90).convert({"cmyk": "CMYK", "palette": "P"}.get(name, "RGB"))
+    kind = {"mpo": "JPEG", "cmyk": "JPEG", "progressive": "JPEG", "animated": "GIF", "pages": "TIFF"}.get(name, name)
+    whole = saved(noise, kind.upper() if kind not in {"palette", "alpha"} else "PNG")
+    assert decode_image(whole, 1000)[0].shape == (120, 160, 3)
+    with pytest.raises(RowFailed) as failed:
+        decode_image(whole[: int(len(whole) * kept)], 1000)
+    assert (failed.value.stage, failed.value.code) == ("decode", "undecodable_image")
+
+
+@pytest.mark.parametrize("body", [b"", b"words", b"\xff\xd8\xff\xe0"])
+def test_what_is_no_image_fails_with_its_reason(body: bytes) -> None:
+    with pytest.raises(RowFailed) as failed:
+        decode_image(body, 100)
+    assert (failed.value.stage, failed.value.code) == ("decode", "not_an_image")
+
+
+@given(st.sampled_from([*KINDS.values()]), st.integers(0, 4000), st.binary(min_size=1, max_size=30))
+def test_damage_fails_a_row_or_nothing(body: bytes, at: int, damage: bytes) -> None:
+    broken = bytearray(body)
+    place = at % len(broken)
+    broken[place : place + len(damage)] = damage
+    slot = np.zeros((64, 64, 3), np.uint8)
+    try:
+        letterbox.prepare(BOX, bytes(broken), slot)
+    except RowFailed as failed:
+        assert failed.stage == "decode"  # noqa: PT017 - either is right
+
+
+# --- batches --------------------------------------------------------------------------------------------------------
+
+
+def content(number: int, body: bytes) -> Content:
+    return Content(UUID(int=number), body, bytes(32), first_read=True)
+
+
+def test_a_bad_row_leaves_no_gap_in_the_batch() -> None:
+    colours = [RED, GREEN, BLUE]
+    bodies = [saved(Image.new("RGB", (64, 64), colour)) for colour in colours]
+    contents = [content(0, b"no"), *(content(n, body) for n, body in enumerate(bodies, 1)), content(4, b"")]
+    batch = prepare_batch(card(), contents)
+    assert batch.tensor.shape == (3, 64, 64, 3)
+    for row, colour, pixels in zip(batch.rows, colours, batch.tensor, strict=True):
+        assert (pixels == colour).all()
+        assert (row.facts.mime_type, row.facts.width, row.facts.height) == ("image/png", 64, 64)
+    assert [row.content.data_row_id.int for row in batch.rows] == [1, 2, 3]
+    assert [(bad.data_row_id.int, error.code) for bad, error in batch.failed] == [
+        (0, "not_an_image"),
+        (4, "not_an_image"),
+    ]
+
+
+def test_a_batch_of_bad_rows_is_empty() -> None:
+    batch = prepare_batch(card(), [content(0, b"no")])
+    assert (len(batch.tensor), len(batch.rows), len(batch.failed)) == (0, 0, 1)
+
+
+def reader() -> ModelCard:
+    return card(
+        media_type="text",
+        task="text_classification",
+        annotation_kind="classification",
+        inputs=[{"name": "text", "datatype": "BYTES", "shape": [1]}],
+        preprocessing={"kind": "plain_text"},
+    )
+
+
+def test_texts_keep_their_bytes_and_count_code_points() -> None:
+    texts = ["words", "", "naïve 👩‍🚀"]
+    batch = prepare_batch(reader(), [content(n, text.encode()) for n, text in enumerate(texts)])
+    assert batch.tensor.shape == (3, 1)
+    assert [bytes(row[0]).decode() for row in batch.tensor] == texts
+    assert [row.facts.length for row in batch.rows] == [len(text) for text in texts]
+    assert batch.rows[2].placement.canvas.length == len(texts[2])
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [(b"\xff\xfe", "undecodable_text"), (b"x" * (plain_text.MAX_BYTES + 1), "text_too_long")]
+)
+def test_texts_that_cannot_be_read_fail(body: bytes, code: str) -> None:
+    with pytest.raises(RowFailed) as failed:
+        plain_text.prepare(PlainText(), body, np.empty((1,), object))
+    assert failed.value.code == code
