@@ -24,6 +24,12 @@ def home_elsewhere(link: Path) -> Path:
     return link.resolve()
 
 
+def remove_home(link: Path) -> None:
+    """Nothing happens when there is none."""
+    if link.is_symlink():
+        shutil.rmtree(link.resolve(), ignore_errors=True)
+
+
 def _remove_forgotten() -> None:
     """Those of tests whose state folder is gone. Never others: a state folder may only have been moved."""
     for note in HOMES.glob("*/of"):

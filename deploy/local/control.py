@@ -11,6 +11,7 @@ closed to others (pytest's `tmp_path` is one); its data then goes to /var/lib/pr
 """
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.local.closed_folders import remove_home
 from deploy.local.leftovers import end_leftovers, remove_shared_memory
 from deploy.local.logs import Tail, last_lines
 from deploy.local.processes import kill_group, signal_process
@@ -99,6 +101,12 @@ class StackProcess:
         except subprocess.TimeoutExpired:
             self.kill()
         self._forget()
+
+    def remove(self) -> None:
+        """Stop, and delete all that was kept; for the state folders of tests."""
+        self.stop()
+        remove_home(self._state.root / "postgres" / "is-in")
+        shutil.rmtree(self._state.root, ignore_errors=True)
 
     def kill(self, *names: str) -> None:
         """SIGKILL, with no time for anything: to these services, or to every service and the supervisor."""

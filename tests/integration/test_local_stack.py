@@ -28,9 +28,9 @@ CATS = {"tabby", "tiger cat", "Egyptian cat", "Persian cat", "Siamese cat"}
 
 @pytest.fixture
 def options() -> Iterator[StackOptions]:
-    state = ROOT / "var" / "test" / f"local-{os.getpid()}"
-    yield StackOptions(state=state, free_ports=True, servers_only=True)
-    shutil.rmtree(state, ignore_errors=True)
+    options = StackOptions(state=ROOT / "var" / "test" / f"local-{os.getpid()}", free_ports=True, servers_only=True)
+    yield options
+    StackProcess(options).remove()
 
 
 @pytest.fixture

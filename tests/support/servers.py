@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ def servers() -> Iterator[Addresses]:
     with StackProcess(StackOptions(state=state, free_ports=True, servers_only=True)) as stack:
         migrate(_with_database(stack.addresses.database_url, _TEMPLATE))
         yield stack.addresses
-    shutil.rmtree(state, ignore_errors=True)
+    stack.remove()
 
 
 @contextmanager

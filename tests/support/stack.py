@@ -1,7 +1,6 @@
 """The whole stack as processes, on free ports and a state folder of its own, and a frontend's first steps with it."""
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ def stack() -> Iterator[StackProcess]:
     state = ROOT / "var" / "test" / f"stack-{os.getpid()}"
     with StackProcess(StackOptions(state=state, free_ports=True)) as started:
         yield started
-    shutil.rmtree(state, ignore_errors=True)
+    started.remove()
 
 
 @pytest.fixture
