@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from services.api.access.principal import Role
 from shared.contracts.jobs import Doorbell
-from shared.database.tables import CatalogModelRow, LabelRow, ModelRunRow, SegmentRow
+from shared.database.tables import CatalogModelRow, LabelRow, ModelRunRow, RowOutcomeRow, SegmentRow
 from shared.run_configuration import RunConfiguration
 from tests.integration.api.stage import DETECTOR, Stage, make_stage
 from tests.support.api import Api, Workspace
@@ -301,6 +301,37 @@ async def test_cancel_twice_at_once_cancels_once(api: Api, workspace: Workspace)
     answers = await asyncio.gather(*(stage.client.post(path, json={}) for _ in range(4)))
     assert sorted(a.status_code for a in answers) == [200, 409, 409, 409]
     assert [e["type"] for e in await _events(stage)].count("model_run.cancelled") == 1
+
+
+async def test_cancel_waits_for_the_batch_being_stored_and_counts_it(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    run_id = await stage.submit()
+    generation = await stage.worker.take(run_id)
+    (segment,) = await _segments(stage, run_id)
+    async with api.resources.sessions.begin() as storing:
+        await storing.execute(select(SegmentRow.id).where(SegmentRow.id == segment.id).with_for_update())
+        cancelling = asyncio.create_task(stage.client.post(f"/v1/model-runs/{run_id}/cancel", json={}))
+        await asyncio.sleep(0.3)
+        assert not cancelling.done()
+        storing.add(
+            RowOutcomeRow(
+                model_run_id=run_id,
+                data_row_id=stage.rows[0],
+                workspace_id=workspace.id,
+                execution=1,
+                state="succeeded",
+                detections=3,
+            )
+        )
+        done = {"succeeded": 1, "detections": 3}
+        await storing.execute(update(SegmentRow).where(SegmentRow.id == segment.id).values(done))
+    run = (await cancelling).json()
+    assert (run["state"], run["succeeded"], run["detections"]) == ("cancelled", 1, 3)
+    assert (await _events(stage))[-1]["data"]["detections"] == 3
+    # What the worker asks at the beginning of its next transaction.
+    async with api.resources.sessions() as late:
+        held = select(SegmentRow.id).where(SegmentRow.id == segment.id, SegmentRow.generation == generation)
+        assert await late.scalar(held) is None
 
 
 async def test_outcomes_of_every_row_before_and_after_the_end(api: Api, workspace: Workspace) -> None:
