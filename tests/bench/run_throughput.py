@@ -20,6 +20,7 @@ from shared.ids import new_id
 from shared.model_card import BuiltModel
 from tests.bench.measure import Measurement, Pairs, cpu_seconds, in_turns, machine
 from tests.support.servers import MODELS, PICTURES
+from tests.support.stack import Frontend, set_up
 from tests.support.world import built_models
 
 _ROWS, _PAIRS, _IN_FLIGHT = 240, 5, 4
@@ -32,7 +33,7 @@ async def measure() -> Measurement:
         gateway = Gateway(stack.addresses.api_url, stack.api_key)
         triton = Triton(stack.addresses.triton_url, 60)
         built = built_models(MODELS)[_MODEL]
-        project, model = await _project(gateway, built)
+        frontend, model = await _project(gateway)
         tensor = _decoded(built)
         worker = stack.status().services["inference"].process
         assert worker is not None
@@ -40,7 +41,7 @@ async def measure() -> Measurement:
 
         async def ours() -> float:
             before = cpu_seconds(worker.pid)
-            rate = await _run(gateway, stack.addresses.notifier_url, project, model)
+            rate = await _run(frontend, stack.addresses.notifier_url, model)
             cpu.append((cpu_seconds(worker.pid) - before) / _ROWS * 1e6)
             return rate
 
@@ -69,25 +70,19 @@ def _measurement(pairs: Pairs, cpu_us: float) -> Measurement:
     )
 
 
-async def _project(gateway: Gateway, built: BuiltModel) -> tuple[str, str]:
+async def _project(gateway: Gateway) -> tuple[Frontend, Json]:
     """A project with `_ROWS` photographs; the same bytes are stored once, but every row is decoded."""
-    ontology = {"tools": [{"type": "bounding_box", "name": "person"}]}
-    project = await gateway.post("/v1/projects", {"name": "bench", "media_type": "image", "ontology": ontology})
     files = [photograph for photograph in photographs(PICTURES) if photograph[0] != BROKEN]
     rows = [(f"{index}-{name}", content) for index, (name, content) in enumerate(islice(cycle(files), _ROWS))]
-    for start in range(0, len(rows), 40):
-        await gateway.upload(f"/v1/projects/{project['id']}/data-rows/upload", rows[start : start + 40])
-    await gateway.post(f"/v1/projects/{project['id']}/batches", {"name": "all", "all": True})
-    models = [model async for model in gateway.pages("/v1/models")]
-    return project["id"], next(model["id"] for model in models if model["digest"] == built.digest)
+    frontend = await set_up(gateway, {"tools": [{"type": "bounding_box", "name": "person"}]}, rows)
+    return frontend, await frontend.model("object_detection")
 
 
-async def _run(gateway: Gateway, notifier_url: str, project: str, model: str) -> float:
-    suggested = await gateway.get(f"/v1/projects/{project}/models/{model}/alignment")
-    async with subscribed(gateway, notifier_url, f"project:{project}") as channel:
+async def _run(frontend: Frontend, notifier_url: str, model: Json) -> float:
+    wanted = await frontend.wanted(model, 0.35)
+    async with subscribed(frontend.gateway, notifier_url, f"project:{frontend.project_id}") as channel:
         began = time.perf_counter()
-        wanted: Json = {"model_id": model, "alignment": {"entries": suggested["entries"]}}
-        run = await gateway.post(f"/v1/projects/{project}/model-runs", wanted)
+        run = await frontend.gateway.post(f"{frontend.path}/model-runs", wanted)
         async for message in channel:
             event = message.get("event", {})
             if event.get("subject", {}).get("id") == run["id"] and event["type"] == "model_run.completed":
