@@ -15,7 +15,6 @@ PICTURES = {
     "coins.png": "skimage/data/coins.png",
     "flower.jpg": "sklearn/datasets/images/flower.jpg",
     "grace_hopper.jpg": "matplotlib/mpl-data/sample_data/grace_hopper.jpg",
-    "motorcycle.png": "skimage/data/motorcycle_left.png",
     "rocket.jpg": "skimage/data/rocket.jpg",
 }
 

@@ -48,8 +48,7 @@ class Frontend:
     async def wanted(self, model: Json, threshold: float) -> Json:
         """A run's configuration: the suggested alignment, with one threshold for all."""
         suggested = await self.gateway.get(f"{self.path}/models/{model['id']}/alignment")
-        entries = [{"model_class": one["model_class"], "target": one["target"]} for one in suggested["entries"]]
-        return {"model_id": model["id"], "threshold": threshold, "alignment": {"entries": entries}}
+        return {"model_id": model["id"], "threshold": threshold, "alignment": {"entries": suggested["entries"]}}
 
 
 async def set_up(gateway: Gateway, ontology: Json, files: Sequence[tuple[str, bytes]]) -> Frontend:

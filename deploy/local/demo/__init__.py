@@ -22,7 +22,9 @@ def run(stack: StackProcess) -> int:
         return 1
     show.step(f"Done in {time.monotonic() - began:.0f} s.")
     show.console.print(f"Look at the pictures in {_relative(_TARGET)}/.")
-    show.console.print("`make up` leaves the stack running; its documentation is then at http://127.0.0.1:8000/docs.")
+    show.console.print(
+        f"`make up` leaves the stack running; its documentation is then at {stack.addresses.api_url}/docs."
+    )
     return 0
 
 

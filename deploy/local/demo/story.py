@@ -11,15 +11,14 @@ from deploy.local.demo.pictures import draw
 _ONTOLOGY: Json = {
     "tools": [
         {"type": "bounding_box", "name": name}
-        for name in ("Person", "Cat", "Cup", "Motorcycle", "Dining Table", "Potted Plant", "Spoon", "Airplane", "Boat")
+        for name in ("Person", "Cat", "Cup", "Dining Table", "Potted Plant", "Spoon", "Airplane", "Boat")
     ],
     "classifications": [
         {
             "type": "radio",
             "name": "Subject",
             "options": [
-                {"name": name}
-                for name in ("espresso", "tabby", "tiger cat", "Egyptian cat", "missile", "daisy", "motor scooter")
+                {"name": name} for name in ("espresso", "tabby", "tiger cat", "Egyptian cat", "missile", "daisy")
             ],
         }
     ],
@@ -82,8 +81,7 @@ async def _aligned(gateway: Gateway, path: str, model: Json) -> Json:
     suggested = await gateway.get(f"{path}/models/{model['id']}/alignment")
     show.step(f"{model['name']}: suggested alignment")
     show.alignment(suggested["entries"])
-    entries = [{"model_class": one["model_class"], "target": one["target"]} for one in suggested["entries"]]
-    return {"model_id": model["id"], "threshold": _THRESHOLD, "alignment": {"entries": entries}}
+    return {"model_id": model["id"], "threshold": _THRESHOLD, "alignment": {"entries": suggested["entries"]}}
 
 
 async def _look(setting: Setting, runs: list[Json], project: Json) -> list[Json]:

@@ -23,7 +23,18 @@ class _Sent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class AlignmentEntryCreate(_Sent):
+class _Told(_Sent):
+    """What a suggestion or another run says beside an entry, so that both can be sent back as they are."""
+
+    feature_name: str | None = Field(default=None, description="ignored")
+    feature_type: str | None = Field(default=None, description="ignored")
+    option_name: str | None = Field(default=None, description="ignored")
+    target_type: str | None = Field(default=None, description="ignored; it is the feature's")
+    score: float | None = Field(default=None, description="ignored")
+    reason: str | None = Field(default=None, description="ignored")
+
+
+class AlignmentEntryCreate(_Told):
     """One model class seen as one feature. Ranges of thresholds are checked with the model's card, not here."""
 
     model_class: str = Field(min_length=1, max_length=500)
