@@ -9,7 +9,7 @@ from uuid import UUID
 from redis.exceptions import RedisError
 from sqlalchemy import func, select
 
-from services.inference.segments import Claim
+from services.inference.segments import Claim, Lease
 from shared.contracts.events import Progress
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.tables import ModelRunRow, SegmentRow
@@ -76,7 +76,7 @@ class ProgressReporter:
         )
 
 
-async def report_progress(reporter: ProgressReporter, held: dict[UUID, Claim]) -> None:
+async def report_progress(reporter: ProgressReporter, held: dict[Lease, Claim]) -> None:
     """Until cancelled. Progress may be lost; the terminal event carries the exact counts."""
     while True:
         await asyncio.sleep(_INTERVAL_SECONDS)

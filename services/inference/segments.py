@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import UUID
 
 from sqlalchemy import text
@@ -14,6 +15,10 @@ from shared.run_configuration import RunConfiguration
 
 class LeaseLost(Exception):
     """Another worker holds the segment now, or the run was cancelled or paused. Nothing may be written."""
+
+
+Lease: TypeAlias = tuple[UUID, int]
+"""A segment and the generation that is the right to write for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,10 @@ class Claim:
     taken_over: bool
     suspect: UUID | None
     suspect_leases: int
+
+    @property
+    def lease(self) -> Lease:
+        return self.segment_id, self.generation
 
 
 # Runs in turn: the one with the fewest live leases, then the one served longest ago; other projects first.
@@ -75,11 +84,17 @@ _PENDING = text("""
 
 _LOCK = text("SELECT 1 FROM segments WHERE id = :id AND generation = :generation AND state = 'leased' FOR UPDATE")
 
+# Locked by id, as everywhere: a cancel locks the same ones.
 _HEARTBEAT = text("""
-    UPDATE segments SET heartbeat_at = clock_timestamp()
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS held(id, generation)
-    WHERE segments.id = held.id AND segments.generation = held.generation AND segments.state = 'leased'
-    RETURNING segments.id
+    WITH held AS (
+        SELECT s.id FROM segments s
+        JOIN unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS h(id, generation)
+            ON s.id = h.id AND s.generation = h.generation
+        WHERE s.state = 'leased'
+        ORDER BY s.id FOR UPDATE OF s
+    )
+    UPDATE segments s SET heartbeat_at = clock_timestamp() FROM held WHERE s.id = held.id
+    RETURNING s.id, s.generation
 """)
 
 _SUSPECT = text("""
@@ -133,12 +148,12 @@ async def lock(session: AsyncSession, claimed: Claim) -> None:
         raise LeaseLost
 
 
-async def heartbeat(session: AsyncSession, claims: Sequence[Claim]) -> set[UUID]:
-    """Say that this worker lives; answers the segments it still holds."""
-    kept = await session.scalars(
+async def heartbeat(session: AsyncSession, claims: Sequence[Claim]) -> set[Lease]:
+    """Say that this worker lives; answers the leases it still holds."""
+    kept = await session.execute(
         _HEARTBEAT, {"ids": [c.segment_id for c in claims], "generations": [c.generation for c in claims]}
     )
-    return set(kept)
+    return {(segment_id, generation) for segment_id, generation in kept}
 
 
 async def suspect(session: AsyncSession, claimed: Claim, data_row_id: UUID) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from uuid import UUID
 
 from services.inference import runs, segments
 from services.inference.alignments import read_alignment
@@ -15,7 +14,7 @@ from services.inference.failures import PartAway
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
 from services.inference.pipeline import Machinery, Pipeline
-from services.inference.segments import Claim, LeaseLost
+from services.inference.segments import Claim, Lease, LeaseLost
 from services.inference.triton import ModelBroken
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.unit_of_work import unit_of_work
@@ -36,9 +35,9 @@ class Worker:
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._woken = asyncio.Event()
         self._stopping = False
-        self._pipelines: dict[UUID, Pipeline] = {}
-        self._lanes: dict[UUID, asyncio.Task[None]] = {}
-        self.held: dict[UUID, Claim] = {}
+        self._pipelines: dict[Lease, Pipeline] = {}
+        self._lanes: dict[Lease, asyncio.Task[None]] = {}
+        self.held: dict[Lease, Claim] = {}
         self.keeper = ModelKeeper(machinery.triton, machinery.sessions, signals, self.wake)
 
     @property
@@ -78,8 +77,8 @@ class Worker:
                 log.warning("heartbeat_missed", error=type(error).__name__)
                 continue
             for claim in claims:
-                task = self._lanes.get(claim.segment_id)
-                if claim.segment_id not in kept and self.held.get(claim.segment_id) is claim and task:
+                task = self._lanes.get(claim.lease)
+                if claim.lease not in kept and task:
                     task.cancel()
 
     async def _lane(self) -> None:
@@ -122,7 +121,8 @@ class Worker:
     async def _serve(self, claim: Claim) -> None:
         """One segment, from lease to end. Whatever happens to it, the lane goes on."""
         task = asyncio.create_task(self._run(claim))
-        self.held[claim.segment_id], self._lanes[claim.segment_id] = claim, task
+        # By lease: while PostgreSQL was away another lane may take over what this one still holds.
+        self.held[claim.lease], self._lanes[claim.lease] = claim, task
         SEGMENTS_HELD.set(len(self.held))
         try:
             await asyncio.wait({task})
@@ -133,18 +133,20 @@ class Worker:
                 await self._give_back(claim, error)
         finally:
             task.cancel()
-            del self.held[claim.segment_id], self._lanes[claim.segment_id]
+            del self.held[claim.lease], self._lanes[claim.lease]
             SEGMENTS_HELD.set(len(self.held))
 
     async def _run(self, claim: Claim) -> None:
         if not await self._is_same_model(claim):
             return
         pipeline = Pipeline(self._parts, claim, await read_alignment(self._parts.sessions, claim))
-        self._pipelines[claim.segment_id] = pipeline
+        self._pipelines[claim.lease] = pipeline
+        if self._stopping:  # told to while the alignment was read
+            pipeline.stop()
         try:
             done = await pipeline.run()
         finally:
-            del self._pipelines[claim.segment_id]
+            del self._pipelines[claim.lease]
         async with unit_of_work(self._parts.sessions, self._signals, _ACTOR) as work:
             if done:
                 await segments.finish(work, claim)
