@@ -173,18 +173,17 @@ async def test_other_projects_come_before_the_ones_held(world: World, signals: S
     assert await claim(world, signals, held=held) is not None, "rather a held project than nothing"
 
 
-@pytest.mark.parametrize("state", ["loading", "unavailable"])
-async def test_no_segment_is_taken_whose_model_is_away(world: World, signals: Signals, state: str) -> None:
+async def test_no_segment_is_taken_that_cannot_be_worked_on(world: World, signals: Signals) -> None:
     await submit_numbers(world, 1)
-    await execute(world, "UPDATE catalog_models SET state = :state", state=state)
-    assert await claim(world, signals) is None
-
-
-@pytest.mark.parametrize("state", ["paused", "cancelled", "failed", "completed"])
-async def test_no_segment_is_taken_of_a_run_that_is_not_open(world: World, signals: Signals, state: str) -> None:
-    await submit_numbers(world, 1)
-    await execute(world, "UPDATE model_runs SET state = :state", state=state)
-    assert await claim(world, signals) is None
+    for state in ("paused", "cancelled", "failed", "completed", "completed_with_errors"):
+        await execute(world, "UPDATE model_runs SET state = :state", state=state)
+        assert await claim(world, signals) is None, state
+    await execute(world, "UPDATE model_runs SET state = 'running'")
+    for state in ("loading", "unavailable"):
+        await execute(world, "UPDATE catalog_models SET state = :state", state=state)
+        assert await claim(world, signals) is None, state
+    await execute(world, "UPDATE catalog_models SET state = 'ready'")
+    assert await claim(world, signals) is not None
 
 
 async def test_previews_are_not_for_workers_of_runs(world: World, signals: Signals) -> None:

@@ -1,7 +1,6 @@
 """Migrations make exactly the tables of the models, go down and up again, and never wait long for a lock."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -125,29 +124,6 @@ def test_a_lock_is_not_waited_for_long(empty_url: str) -> None:
         event.remove(Engine, "before_cursor_execute", before)
     assert len(said) > 2 * len(Base.metadata.tables)
     assert set(said) == {"5s"}
-
-
-async def _lock_and(url: str, table: str, work: Any) -> BaseException | None:
-    async with connected(url) as connection:
-        transaction = connection.transaction()
-        await transaction.start()
-        await connection.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
-        try:
-            await asyncio.to_thread(work)
-        except Exception as error:
-            return error
-        finally:
-            await transaction.rollback()
-    return None
-
-
-def test_a_busy_table_stops_a_migration_and_leaves_all_as_it_was(database_url: str) -> None:
-    there = tables(database_url)
-    began = time.monotonic()
-    error = asyncio.run(_lock_and(database_url, "projects", lambda: migrate(database_url, "base")))
-    assert "lock timeout" in str(error)
-    assert time.monotonic() - began < 8
-    assert tables(database_url) == there
 
 
 async def _seed(object_store_url: str) -> None:
