@@ -22,7 +22,6 @@ from services.inference.results import Failed, Succeeded
 from services.inference.segments import Claim, LeaseLost
 from services.inference.settings import InferenceSettings
 from services.inference.triton import Array, BadModelOutput, ModelBroken, ModelRejected, Triton
-from shared.alignment import Alignment
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.telemetry import logger
 
@@ -50,10 +49,9 @@ class Machinery:
 class Pipeline:
     """Works through one leased segment. Raises LeaseLost, or PartAway when the patience for a part is over."""
 
-    def __init__(self, machinery: Machinery, claim: Claim, alignment: Alignment) -> None:
+    def __init__(self, machinery: Machinery, claim: Claim) -> None:
         self._parts = machinery
         self._claim = claim
-        self._alignment = alignment
         self._card = claim.configuration.card
         self._stopping = False
 
@@ -178,7 +176,7 @@ class Pipeline:
 
     async def _store(self, succeeded: Sequence[Succeeded], failed: Sequence[Failed]) -> None:
         async with self._parts.sessions.begin() as session:
-            await results.store(session, self._claim, self._alignment, succeeded, failed)
+            await results.store(session, self._claim, succeeded, failed)
         ROWS.labels("succeeded").inc(len(succeeded))
         ROWS.labels("failed").inc(len(failed))
 

@@ -50,9 +50,10 @@ class ProgressReporter:
         self._rates = {run: rate for run, rate in self._rates.items() if run in runs}
         for claim in runs.values():
             progress = await self._progress(claim)
-            if progress is not None and self._sent.get(claim.model_run_id) != (progress.done, progress.failed):
+            if progress is None or self._sent.get(claim.model_run_id) == (progress.done, progress.failed):
+                continue
+            if await self._hints.progress(progress):
                 self._sent[claim.model_run_id] = (progress.done, progress.failed)
-                await self._hints.progress(progress)
         self._sent = {run: sent for run, sent in self._sent.items() if run in runs}
 
     async def _progress(self, claim: Claim) -> Progress | None:

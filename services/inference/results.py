@@ -47,12 +47,11 @@ class _Shown:
 async def store(
     session: AsyncSession,
     claim: segments.Claim,
-    alignment: Alignment,
     succeeded: Sequence[Succeeded],
     failed: Sequence[Failed],
 ) -> None:
     """Write a batch and its counters. Raises LeaseLost, and then nothing was written."""
-    shown = [_show(result, alignment) for result in succeeded]
+    shown = [_show(result, claim.alignment) for result in succeeded]
     # The segment first: whoever lost the lease must leave nothing behind.
     await segments.lock(session, claim)
     await _copy_outcomes(session, claim, shown, failed)
@@ -175,7 +174,7 @@ async def _copy_projections(session: AsyncSession, claim: segments.Claim, shown:
     records = [
         (
             claim.model_run_id,
-            claim.alignment_version,
+            claim.alignment.version,
             one.result.row.content.data_row_id,
             claim.workspace_id,
             len(one.selection.shown),
@@ -204,7 +203,7 @@ async def _add_to_ledger(session: AsyncSession, claim: segments.Claim, shown: Se
         """),
         {
             "run": claim.model_run_id,
-            "version": claim.alignment_version,
+            "version": claim.alignment.version,
             "segment": claim.segment_id,
             "workspace": claim.workspace_id,
             "classes": [model_class for model_class, _ in counts],

@@ -9,6 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.inference import runs
+from shared.alignment import Alignment
+from shared.database.alignments import read_alignment
 from shared.database.unit_of_work import UnitOfWork
 from shared.run_configuration import RunConfiguration
 
@@ -31,7 +33,7 @@ class Claim:
     project_id: UUID
     model_run_id: UUID
     execution: int
-    alignment_version: int
+    alignment: Alignment
     configuration: RunConfiguration
     pending: tuple[UUID, ...]
     taken_over: bool
@@ -131,7 +133,7 @@ async def claim(
             project_id=project_id,
             model_run_id=model_run_id,
             execution=execution,
-            alignment_version=run.alignment_version,
+            alignment=await read_alignment(work.session, run),
             configuration=RunConfiguration.model_validate(run.configuration),
             pending=tuple(pending),
             taken_over=taken_over,

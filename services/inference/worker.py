@@ -9,7 +9,6 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from services.inference import runs, segments
-from services.inference.alignments import read_alignment
 from services.inference.failures import PartAway
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
@@ -139,9 +138,9 @@ class Worker:
     async def _run(self, claim: Claim) -> None:
         if not await self._is_same_model(claim):
             return
-        pipeline = Pipeline(self._parts, claim, await read_alignment(self._parts.sessions, claim))
+        pipeline = Pipeline(self._parts, claim)
         self._pipelines[claim.lease] = pipeline
-        if self._stopping:  # told to while the alignment was read
+        if self._stopping:  # told to while the model was asked
             pipeline.stop()
         try:
             done = await pipeline.run()

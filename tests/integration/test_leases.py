@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -95,7 +96,7 @@ def succeeded(row: UUID) -> Succeeded:
 async def store(world: World, claim: Claim, *rows: UUID, failed: tuple[UUID, ...] = ()) -> None:
     bad = [Failed(row, RowFailed("decode", "undecodable_text", "no text")) for row in failed]
     async with world.sessions.begin() as session:
-        await results.store(session, claim, ALIGNMENT, [succeeded(row) for row in rows], bad)
+        await results.store(session, replace(claim, alignment=ALIGNMENT), [succeeded(row) for row in rows], bad)
 
 
 async def finish(world: World, signals: Signals, claim: Claim) -> None:

@@ -11,11 +11,10 @@ from sqlalchemy import select, text
 from shared.alignment import AlignmentEntry, Target
 from shared.annotations import FeatureType
 from shared.contracts.events import ModelRunQueued
+from shared.database.alignments import add_alignment
 from shared.database.engine import Sessions
 from shared.database.event_log import append_events, create_stream
 from shared.database.tables import (
-    AlignmentEntryRow,
-    AlignmentRow,
     CatalogModelRow,
     DataRowContentRow,
     DataRowRow,
@@ -87,22 +86,19 @@ class World:
             ontology_version=1,
         )
         async with self.sessions.begin() as session:
-            session.add(
-                ModelRunRow(
-                    id=run_id,
-                    workspace_id=self.workspace_id,
-                    project_id=self.project_id,
-                    catalog_model_id=model_id,
-                    configuration=configuration.model_dump(mode="json"),
-                    total=len(data_row_ids),
-                    created_by=self.member_id,
-                )
+            run = ModelRunRow(
+                id=run_id,
+                workspace_id=self.workspace_id,
+                project_id=self.project_id,
+                catalog_model_id=model_id,
+                configuration=configuration.model_dump(mode="json"),
+                alignment_version=1,
+                total=len(data_row_ids),
+                created_by=self.member_id,
             )
+            session.add(run)
             await session.flush()
-            session.add(
-                AlignmentRow(model_run_id=run_id, version=1, workspace_id=self.workspace_id, created_by=self.member_id)
-            )
-            session.add_all(self._entry_row(run_id, ordinal, entry) for ordinal, entry in enumerate(entries))
+            add_alignment(session, run, entries, self.member_id)
             session.add_all(
                 SegmentRow(
                     workspace_id=self.workspace_id,
@@ -175,21 +171,6 @@ class World:
             await session.flush()
             session.add(DataRowContentRow(data_row_id=row_id, workspace_id=self.workspace_id, uri=uri, text=text))
         return row_id
-
-    def _entry_row(self, run_id: UUID, ordinal: int, entry: AlignmentEntry) -> AlignmentEntryRow:
-        return AlignmentEntryRow(
-            model_run_id=run_id,
-            version=1,
-            ordinal=ordinal,
-            workspace_id=self.workspace_id,
-            model_class=entry.model_class,
-            feature_schema_id=entry.target.feature_schema_id,
-            option_id=entry.target.option_id,
-            target_type=entry.target_type,
-            threshold=entry.threshold,
-            min_area=entry.min_area,
-            max_count=entry.max_count,
-        )
 
 
 async def make_world(sessions: Sessions, store: ObjectStore, media_type: str = "image") -> World:
