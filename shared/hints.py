@@ -29,10 +29,12 @@ class Hints:
         if stream_ids:
             await self._redis.publish(_GROWN, " ".join(str(stream_id) for stream_id in stream_ids))
 
-    async def progress(self, progress: Progress) -> None:
-        """At most five a second a run, however many workers serve it; what is too soon is left out."""
+    async def progress(self, progress: Progress) -> bool:
+        """At most five a second a run, however many workers serve it; what is too soon is left out, and False."""
         if await self._redis.set(f"{_PROGRESS}:{progress.model_run_id}", 1, nx=True, px=_PROGRESS_PAUSE_MILLISECONDS):
             await self._redis.publish(_PROGRESS, progress.model_dump_json())
+            return True
+        return False
 
     async def listen(self) -> AsyncIterator[Hint]:
         """Hints as they come, for ever. While Redis is away it reconnects; what is lost meanwhile a poll finds."""

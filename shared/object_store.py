@@ -12,6 +12,7 @@ from obstore.store import ObjectStore as AnyStore
 from shared.errors import NotFound, TooLarge, Unavailable
 
 SCHEME = "store://"
+_LONGEST_KEY, _LONGEST_PART = 1024, 255
 
 
 class ObjectStore:
@@ -28,21 +29,28 @@ class ObjectStore:
 
     async def get(self, key: str, max_bytes: int) -> bytes:
         """Raises NotFound, Unavailable, or TooLarge before more than `max_bytes` are read."""
+        if not _can_exist(key):
+            raise NotFound("no object has such a key", code="content_not_found")
         try:
             found = await self._store.get_async(key)
-        except FileNotFoundError as error:
+            if found.meta["size"] <= max_bytes:
+                return bytes(await found.bytes_async())
+        except (FileNotFoundError, ValueError) as error:
             raise NotFound("the object is not in the store", code="content_not_found") from error
         except (BaseError, OSError) as error:
             raise Unavailable("the object store cannot be reached") from error
-        if found.meta["size"] > max_bytes:
-            detail = f"the object has {found.meta['size']} bytes; at most {max_bytes} are read"
-            raise TooLarge(detail, code="content_too_large")
-        return bytes(await found.bytes_async())
+        detail = f"the object has {found.meta['size']} bytes; at most {max_bytes} are read"
+        raise TooLarge(detail, code="content_too_large")
 
     async def check(self) -> None:
         """Raises whatever the store raises when it cannot be reached."""
         async for _ in self._store.list("readiness-check", chunk_size=1):
             break
+
+
+def _can_exist(key: str) -> bool:
+    # Longer ones are an error like any other to a store, and would be tried again for ever.
+    return 0 < len(key.encode()) <= _LONGEST_KEY and all(len(part.encode()) <= _LONGEST_PART for part in key.split("/"))
 
 
 def _local(url: str) -> LocalStore:
