@@ -56,13 +56,27 @@ async def _check(frontend: Frontend, run: Json) -> None:
     assert of_run[-1]["data"]["succeeded"] == _ROWS
 
 
-@pytest.mark.parametrize("killed", [(), ("inference",)], ids=["everything", "inference"])
-async def test_run_survives_kill_9(stack: StackProcess, killed: tuple[str, ...]) -> None:
+async def _submitted(frontend: Frontend) -> Json:
+    model = await frontend.model("object_detection")
+    run = await frontend.gateway.post(f"{frontend.path}/model-runs", await frontend.wanted(model, 0.5))
+    await _until(frontend, run, done=20)
+    return run
+
+
+async def test_a_run_survives_the_end_of_everything(stack: StackProcess) -> None:
     async with _frontend(stack) as frontend:
-        model = await frontend.model("object_detection")
-        run = await frontend.gateway.post(f"{frontend.path}/model-runs", await frontend.wanted(model, 0.5))
-        await _until(frontend, run, done=20)
+        run = await _submitted(frontend)
+        stack.kill()
+        stack.start()
+        await _check(frontend, run)
+
+
+@pytest.mark.parametrize("killed", [("inference",), ("triton", "valkey"), ("postgres", "notifier"), ("api",)])
+async def test_a_run_survives_the_end_of_a_part(stack: StackProcess, killed: tuple[str, ...]) -> None:
+    async with _frontend(stack) as frontend:
+        run = await _submitted(frontend)
+        before = {name: stack.status().services[name].restarts for name in killed}
         stack.kill(*killed)
-        if not killed:
-            stack.start()
+        for name in killed:
+            await asyncio.to_thread(stack.wait_until_ready, name, restarts=before[name] + 1)
         await _check(frontend, run)
