@@ -4,8 +4,9 @@
 `ledger_counts`) is its result and can be made again.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
@@ -107,6 +108,14 @@ class Alignment(_Value):
     version: int = 1
     entries: tuple[AlignmentEntry, ...]
 
+    @cached_property
+    def by_class(self) -> Mapping[str, Sequence[tuple[int, AlignmentEntry]]]:
+        """The entries of each model class, with their places in `entries`."""
+        found: defaultdict[str, list[tuple[int, AlignmentEntry]]] = defaultdict(list)
+        for index, entry in enumerate(self.entries):
+            found[entry.model_class].append((index, entry))
+        return dict(found)
+
 
 class Detection(_Value):
     """What the model said of one data row, in its words. `ordinal` counts from 0 within the row."""
@@ -150,9 +159,7 @@ def select(detections: Sequence[Detection], alignment: Alignment) -> Selection:
     reasons: dict[int, Reason] = {}
     for detection in detections:
         reasons[detection.ordinal] = "unmapped"
-        for index, entry in enumerate(alignment.entries):
-            if entry.model_class != detection.model_class:
-                continue
+        for index, entry in alignment.by_class.get(detection.model_class, ()):
             outcome = _view(detection, entry)
             if isinstance(outcome, PreLabel):
                 candidates.append((index, outcome, entry))

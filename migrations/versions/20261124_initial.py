@@ -488,6 +488,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("served_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["catalog_model_id"],
@@ -883,11 +884,18 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "ix_segments_open",
+        "ix_segments_unfinished",
         "segments",
-        ["purpose", "model_run_id"],
+        ["model_run_id", "ordinal"],
         unique=False,
         postgresql_where=sa.text("state IN ('open', 'leased')"),
+    )
+    op.create_index(
+        "ix_segments_leased",
+        "segments",
+        ["model_run_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'leased'"),
     )
     for table in _PARTITIONED:
         for remainder in range(_PARTITIONS):
@@ -900,7 +908,12 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.drop_index(
-        "ix_segments_open",
+        "ix_segments_leased",
+        table_name="segments",
+        postgresql_where=sa.text("state = 'leased'"),
+    )
+    op.drop_index(
+        "ix_segments_unfinished",
         table_name="segments",
         postgresql_where=sa.text("state IN ('open', 'leased')"),
     )

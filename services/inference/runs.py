@@ -17,8 +17,9 @@ async def start(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:
     run = await _locked(work, model_run_id)
     if run is None:
         return None
+    run.served_at = await work.session.scalar(select(func.clock_timestamp()))
     if run.state == "queued":
-        run.started_at = run.started_at or await work.session.scalar(select(func.clock_timestamp()))
+        run.started_at = run.started_at or run.served_at
         await _move(work, run, "running")
     return run
 
@@ -65,7 +66,19 @@ async def fail(work: UnitOfWork, model_run_id: UUID, reason: str) -> None:
 
 
 async def follow_models(work: UnitOfWork) -> bool:
-    """Stall the open runs whose model is away and wake those whose model is back. True when one woke."""
+    """Stall the open runs whose model is away and wake those whose model is back. True when one woke.
+
+    A queued run stays queued, but says what it waits for.
+    """
+    await work.session.execute(
+        text("""
+            UPDATE model_runs r
+            SET state_reason =
+                CASE WHEN m.state <> 'ready' THEN coalesce(m.state_reason, 'the model is ' || m.state) END
+            FROM catalog_models m
+            WHERE m.id = r.catalog_model_id AND r.state = 'queued' AND (r.state_reason IS NULL) <> (m.state = 'ready')
+        """)
+    )
     found = await work.session.execute(
         text("""
             SELECT r.id, m.state = 'ready' AS ready, m.state_reason

@@ -47,18 +47,16 @@ class Claim:
 
 # Runs in turn: the one with the fewest live leases, then the one served longest ago; other projects first.
 _RUNS_IN_TURN = text("""
-    SELECT r.id, r.project_id = ANY(CAST(:held AS uuid[])) AS held, l.live, r.priority, l.served
+    SELECT r.id, r.project_id = ANY(CAST(:held AS uuid[])) AS held, l.live
     FROM model_runs r
     JOIN catalog_models m ON m.id = r.catalog_model_id AND m.state = 'ready'
     CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (
-                   WHERE s.state = 'leased' AND s.heartbeat_at > now() - make_interval(secs => :lease)
-               ) AS live,
-               max(s.started_at) AS served
-        FROM segments s WHERE s.model_run_id = r.id
+        SELECT count(*) AS live FROM segments s
+        WHERE s.model_run_id = r.id AND s.state = 'leased'
+          AND s.heartbeat_at > now() - make_interval(secs => :lease)
     ) l
     WHERE r.state IN ('queued', 'running', 'stalled') AND r.purpose = :purpose
-    ORDER BY held, l.live, r.priority, l.served NULLS FIRST, r.id
+    ORDER BY held, l.live, r.priority, r.served_at NULLS FIRST, r.id
     LIMIT 32
 """)
 

@@ -17,8 +17,10 @@ from shared.database.tables import RowOutcomeRow
 from shared.object_store import ObjectStore
 from tests.support.servers import MODELS, PICTURES
 from tests.support.workers import (
+    MODEL,
     FakeTriton,
     Numbers,
+    add_numbers,
     model_class,
     right,
     submit_numbers,
@@ -109,6 +111,22 @@ async def test_a_model_away_beyond_patience_gives_its_segments_back(world: World
         assert await until_ended(world, run_id) == "completed"
     await check(world, run_id, rows)
     assert all(segment.takeovers == 0 for segment in await world.segments(run_id)), "given back, not taken over"
+
+
+async def test_a_queued_run_says_what_it_waits_for(world: World) -> None:
+    model = FakeTriton()
+    model.state = ("UNAVAILABLE", "no weights")
+    rows = await add_numbers(world, 4)
+    run_id = await world.start_run(MODEL, await world.add_model(MODEL, state="unavailable"), rows)
+    async with working(world, model):
+        async with asyncio.timeout(10):
+            while (await world.run(run_id)).state_reason != "no weights":
+                await asyncio.sleep(0.02)
+        assert (await world.run(run_id)).state == "queued"
+        model.state = ("READY", "")
+        assert await until_ended(world, run_id) == "completed"
+    assert (await world.run(run_id)).state_reason is None
+    await check(world, run_id, rows)
 
 
 async def test_a_model_that_goes_stalls_the_run_and_wakes_it(world: World) -> None:

@@ -41,6 +41,7 @@ class ModelRunRow(Base):
     created_by: Mapped[UUID]
     created_at: Mapped[CreatedAt]
     started_at: Mapped[Timestamp | None]
+    served_at: Mapped[Timestamp | None]
     finished_at: Mapped[Timestamp | None]
 
     __table_args__ = (
@@ -116,11 +117,12 @@ class SegmentRow(Base):
     __table_args__ = (
         UniqueConstraint("model_run_id", "execution", "ordinal"),
         Index(
-            "ix_segments_open",
-            "purpose",
+            "ix_segments_unfinished",
             "model_run_id",
+            "ordinal",
             postgresql_where=text("state IN ('open', 'leased')"),
         ),
+        Index("ix_segments_leased", "model_run_id", postgresql_where=text("state = 'leased'")),
     )
 
 
