@@ -43,6 +43,14 @@ class ObjectStoreSettings(BaseSettings):
     object_store_url: str = Field(description="where bytes live: file:///folder, s3://bucket/prefix, gs://…, az://…")
 
 
+class PageTokenSettings(BaseSettings):
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    secret_key: SecretStr = Field(
+        min_length=16, description="signs page tokens; the same for every process of the api and the notifier"
+    )
+
+
 class EgressSettings(BaseSettings):
     """Who outside may be asked for the content of data rows."""
 

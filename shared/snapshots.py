@@ -11,6 +11,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.events import NOTIFYING_TYPES, Envelope
+from shared.contracts.http import DEFAULT_PAGE_SIZE
 from shared.contracts.resources import (
     ModelRun,
     ModelRunSummary,
@@ -30,9 +31,10 @@ from shared.database.tables import (
     ProjectRow,
     SegmentRow,
 )
+from shared.page_tokens import Pager, scope_of
 from shared.run_configuration import RunConfiguration
 
-_NOTIFICATIONS = 50
+_NOTIFICATIONS_PATH = "/v1/notifications"
 _PROJECT_FIELDS = set(Project.model_fields)
 _RUN_FIELDS = set(ModelRunSummary.model_fields) - {"done", "succeeded", "failed", "skipped", "detections"}
 
@@ -112,9 +114,18 @@ async def run_counters(session: AsyncSession, row: ModelRunRow) -> RunCounters:
     )
 
 
-async def notifications_snapshot(session: AsyncSession, workspace_id: UUID, member_id: UUID) -> Notifications:
-    items = await list_notifications(session, workspace_id, member_id, before=None, limit=_NOTIFICATIONS)
-    return Notifications(items=tuple(items), unread=await count_unread(session, workspace_id, member_id))
+async def notifications_snapshot(
+    session: AsyncSession, workspace_id: UUID, member_id: UUID, pager: Pager
+) -> Notifications:
+    """The first page, with the token of the next one."""
+    found = await list_notifications(session, workspace_id, member_id, before=None, limit=DEFAULT_PAGE_SIZE + 1)
+    items = found[:DEFAULT_PAGE_SIZE]
+    scope = scope_of(workspace_id, _NOTIFICATIONS_PATH, ())
+    return Notifications(
+        items=items,
+        next_page_token=pager.sign(scope, (items[-1].offset,)) if len(found) > len(items) else None,
+        unread=await count_unread(session, workspace_id, member_id),
+    )
 
 
 async def list_notifications(

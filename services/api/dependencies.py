@@ -11,13 +11,15 @@ from services.api.access import authentication
 from services.api.access.principal import Principal, Role
 from services.api.etags import read_if_match
 from services.api.idempotency import claim_of
-from services.api.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Paging, scope_of
+from services.api.paging import MAX_PAGE_SIZE, Paging
 from services.api.resources import OpenWork, Resources
 from services.api.settings import ApiSettings
+from shared.contracts.http import DEFAULT_PAGE_SIZE
 from shared.database.unit_of_work import UnitOfWork, unit_of_work
 from shared.egress import Egress
 from shared.errors import Forbidden
 from shared.object_store import ObjectStore
+from shared.page_tokens import scope_of
 
 bearer = HTTPBearer(
     scheme_name="api_key",

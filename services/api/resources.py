@@ -7,13 +7,13 @@ from typing import TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.api.paging import Pager
 from services.api.settings import ApiSettings
 from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.unit_of_work import UnitOfWork
 from shared.egress import Egress
 from shared.hints import Hints
 from shared.object_store import ObjectStore
+from shared.page_tokens import Pager
 from shared.queue import JobQueue
 from shared.signals import Signals
 

@@ -1,14 +1,13 @@
 """Settings of the api."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from shared.settings import EgressSettings, ObjectStoreSettings, SharedSettings
+from shared.settings import EgressSettings, ObjectStoreSettings, PageTokenSettings, SharedSettings
 
 
-class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings):
+class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageTokenSettings):
     api_host: str = Field(default="127.0.0.1", description="address the api listens on")
     api_port: int = Field(default=8000, ge=0, le=65535, description="port the api listens on")
-    secret_key: SecretStr = Field(min_length=16, description="signs page tokens; the same for every api process")
     public_notifier_url: str | None = Field(
         default=None,
         description="websocket address browsers reach the notifier at, as wss://host/v1/ws; stands beside each ticket",

@@ -20,6 +20,7 @@ from shared.database.engine import Sessions
 from shared.database.event_log import Head, LoggedEvent, read_head
 from shared.database.tables import EventRow, StreamRow
 from shared.errors import NotFound
+from shared.page_tokens import Pager
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class EventLog(Protocol):
 
 
 class PostgresLog:
-    def __init__(self, sessions: Sessions, max_missed: int) -> None:
+    def __init__(self, sessions: Sessions, max_missed: int, pager: Pager) -> None:
         self._sessions = sessions
+        self._pager = pager
         self._max_missed = max_missed
 
     async def topic(self, identity: Identity, wanted: WantedTopic) -> Topic:
@@ -74,7 +76,7 @@ class PostgresLog:
                 raise NotFound()
             if after is not None and continues(head, after, self._max_missed):
                 return Opening(head, after.offset)
-            return Opening(head, head.last_offset, await wanted.snapshot(session, identity))
+            return Opening(head, head.last_offset, await wanted.snapshot(session, identity, self._pager))
 
     async def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, Head]:
         wanted = any_(bindparam("ids", list(stream_ids), ARRAY(PostgresUUID(as_uuid=True))))

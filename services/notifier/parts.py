@@ -18,6 +18,7 @@ from services.notifier.tail import Tail
 from services.notifier.tickets import Tickets
 from shared.database.engine import create_engine, create_sessions
 from shared.hints import Hints
+from shared.page_tokens import Pager
 from shared.telemetry import logger
 
 _RESTART_SECONDS = 1.0
@@ -67,7 +68,9 @@ def _assemble(settings: NotifierSettings) -> Notifier:
     engine = create_engine(settings, "prelabel-notifier")
     sessions = create_sessions(engine)
     hub = Hub()
-    event_log = PostgresLog(sessions, settings.notifier_max_missed_events)
+    event_log = PostgresLog(
+        sessions, settings.notifier_max_missed_events, Pager(settings.secret_key.get_secret_value())
+    )
     tail = Tail(event_log, hub, settings.notifier_page_size)
     pace = Pace(
         page_size=settings.notifier_page_size,

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from shared.settings import SharedSettings
+from shared.settings import PageTokenSettings, SharedSettings
 
 
-class NotifierSettings(SharedSettings):
+class NotifierSettings(SharedSettings, PageTokenSettings):
     notifier_host: str = Field(default="127.0.0.1", description="address the notifier listens on")
     notifier_port: int = Field(default=8001, ge=0, le=65535, description="port the notifier listens on")
     allowed_origins: tuple[str, ...] = Field(

@@ -14,6 +14,7 @@ from shared.contracts.events import NOTIFYING_TYPES
 from shared.database.event_log import LoggedEvent
 from shared.database.tables import ModelRunRow, ProjectRow
 from shared.errors import NotFound
+from shared.page_tokens import Pager
 from shared.snapshots import model_run_snapshot, notifications_snapshot, project_snapshot
 
 Found = TypeVar("Found")
@@ -40,7 +41,7 @@ class WantedTopic(Protocol):
         """Raises NotFound."""
         ...
 
-    async def snapshot(self, session: AsyncSession, identity: Identity) -> BaseModel:
+    async def snapshot(self, session: AsyncSession, identity: Identity, pager: Pager) -> BaseModel:
         """Equal to the resource's GET body. Raises NotFound."""
         ...
 
@@ -59,7 +60,8 @@ class ProjectTopic:
         )
         return Topic(_known(found), "all")
 
-    async def snapshot(self, session: AsyncSession, identity: Identity) -> BaseModel:
+    async def snapshot(self, session: AsyncSession, identity: Identity, pager: Pager) -> BaseModel:
+        del pager
         return _known(await project_snapshot(session, identity.workspace_id, self.project_id))
 
 
@@ -80,7 +82,8 @@ class ModelRunTopic:
         )
         return Topic(_known(found), self.model_run_id)
 
-    async def snapshot(self, session: AsyncSession, identity: Identity) -> BaseModel:
+    async def snapshot(self, session: AsyncSession, identity: Identity, pager: Pager) -> BaseModel:
+        del pager
         return _known(await model_run_snapshot(session, identity.workspace_id, self.model_run_id))
 
 
@@ -90,8 +93,8 @@ class NotificationsTopic:
         del session
         return Topic(identity.workspace_id, "notifying")
 
-    async def snapshot(self, session: AsyncSession, identity: Identity) -> BaseModel:
-        return await notifications_snapshot(session, identity.workspace_id, identity.member_id)
+    async def snapshot(self, session: AsyncSession, identity: Identity, pager: Pager) -> BaseModel:
+        return await notifications_snapshot(session, identity.workspace_id, identity.member_id, pager)
 
 
 TOPICS: Mapping[str, Callable[[UUID], WantedTopic]] = {"project": ProjectTopic, "model_run": ModelRunTopic}

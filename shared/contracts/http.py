@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import PrelabelError
 
+DEFAULT_PAGE_SIZE = 50
 PROBLEM_TYPE_BASE = "https://prelabel.dev/problems/"
 Item = TypeVar("Item")
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.alignment import AlignmentEntry
 from shared.contracts.events import RunState, Subject
+from shared.contracts.http import Page
 from shared.model_card import MediaType
 
 
@@ -101,8 +102,9 @@ class Notification(Resource):
     read_at: datetime | None
 
 
-class Notifications(Resource):
-    """The newest ones, newest first, and how many of all are unread."""
+class Notifications(Page[Notification]):
+    """Newest first. `unread` counts all unread ones, not only those of this page."""
 
-    items: tuple[Notification, ...]
+    model_config = ConfigDict(extra="forbid")
+
     unread: int

@@ -13,6 +13,7 @@ from shared.contracts.events import ApiKeyCreated, ModelRunCompleted, Progress
 from shared.database.tables import EventRow, StreamRow
 from shared.database.unit_of_work import transaction
 from shared.hints import Hints
+from shared.page_tokens import Pager
 from shared.queue import JobQueue
 from shared.signals import Signals
 from shared.snapshots import model_run_snapshot, notifications_snapshot, project_snapshot
@@ -191,14 +192,18 @@ async def test_a_model_run_is_filtered_and_its_cursor_moves(notifier: NotifierPr
         assert (await listener.read())["offset"] == 3
 
 
-async def test_notifications_are_what_notifies_and_nothing_else(notifier: NotifierProcess, tenant: Tenant) -> None:
+async def test_notifications_are_what_notifies_and_nothing_else(
+    notifier: NotifierProcess, tenant: Tenant, servers: Addresses
+) -> None:
     run_id = await tenant.add_run()
     completed = ModelRunCompleted(**{**tenant.run_facts(run_id), "state": "completed"})
     await tenant.log(completed)
     async with listening(notifier, tenant) as listener:
         subscribed = await listener.subscribe("n", "notifications")
         async with tenant.sessions() as session:
-            expected = await notifications_snapshot(session, tenant.workspace_id, tenant.member_id)
+            expected = await notifications_snapshot(
+                session, tenant.workspace_id, tenant.member_id, Pager(servers.secret_key)
+            )
         assert subscribed["snapshot"] == expected.model_dump(mode="json")
         assert (expected.unread, [item.type for item in expected.items]) == (1, ["model_run.completed"])
         await tenant.log(ApiKeyCreated(workspace_id=tenant.workspace_id, api_key_id=uuid4()), completed)

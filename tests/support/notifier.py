@@ -192,7 +192,12 @@ def notifier_environment(servers: Addresses) -> dict[str, str]:
     """What a notifier reads, with a migrated database of its own."""
     url = f"{servers.database_url.rpartition('/')[0]}/notifier_{uuid4().hex}"
     migrate(url)
-    return {"DATABASE_URL": url, "REDIS_URL": servers.redis_url, "LOG_LEVEL": "WARNING"}
+    return {
+        "DATABASE_URL": url,
+        "REDIS_URL": servers.redis_url,
+        "SECRET_KEY": servers.secret_key,
+        "LOG_LEVEL": "WARNING",
+    }
 
 
 @asynccontextmanager

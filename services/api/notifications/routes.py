@@ -5,14 +5,15 @@ from fastapi import APIRouter
 from services.api.dependencies import Paged, Reader, Viewer, Work
 from services.api.idempotency import IdempotentRoute
 from services.api.notifications import service
-from services.api.notifications.schemas import NotificationPage, NotificationsRead, Unread
+from services.api.notifications.schemas import NotificationsRead, Unread
 from services.api.problems import problems
+from shared.contracts.resources import Notifications
 
 router = APIRouter(prefix="/v1", tags=["notifications"], route_class=IdempotentRoute)
 
 
 @router.get("/notifications", responses=problems(400))
-async def list_notifications(principal: Viewer, session: Reader, paging: Paged) -> NotificationPage:
+async def list_notifications(principal: Viewer, session: Reader, paging: Paged) -> Notifications:
     """Runs that ended or stalled, newest first. `read_at` is null while you have not marked one as read."""
     return await service.list_notification_page(session, principal, paging)
 

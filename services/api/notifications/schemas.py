@@ -1,20 +1,11 @@
-"""Notifications as HTTP takes and shows them. `Notification` itself is in `shared.contracts.resources`."""
+"""Notifications as HTTP takes and shows them. `Notifications` itself is in `shared.contracts.resources`."""
 
 from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.contracts.http import Page
-from shared.contracts.resources import Notification
-
 MAX_IDS = 500
-
-
-class NotificationPage(Page[Notification]):
-    """Newest first. `unread` counts all unread ones, not only those of this page."""
-
-    unread: int
 
 
 class NotificationsRead(BaseModel):

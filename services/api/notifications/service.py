@@ -4,22 +4,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access.principal import Principal
 from services.api.notifications import queries
-from services.api.notifications.schemas import NotificationPage, NotificationsRead
-from services.api.paging import Key, Paging
-from shared.contracts.resources import Notification
+from services.api.notifications.schemas import NotificationsRead
+from services.api.paging import Paging
+from shared.contracts.resources import Notification, Notifications
 from shared.database.unit_of_work import UnitOfWork
 from shared.errors import Problems
+from shared.page_tokens import Key
 from shared.snapshots import count_unread, list_notifications
 
 
-async def list_notification_page(session: AsyncSession, principal: Principal, paging: Paging) -> NotificationPage:
+async def list_notification_page(session: AsyncSession, principal: Principal, paging: Paging) -> Notifications:
     before = int(str(paging.after[0])) if paging.after else None
     found = await list_notifications(
         session, principal.workspace_id, principal.member_id, before=before, limit=paging.fetch
     )
     page = paging.page(found, _by_offset)
     unread = await count_unread(session, principal.workspace_id, principal.member_id)
-    return NotificationPage(items=page.items, next_page_token=page.next_page_token, unread=unread)
+    return Notifications(items=page.items, next_page_token=page.next_page_token, unread=unread)
 
 
 async def mark_notifications_read(work: UnitOfWork, principal: Principal, wanted: NotificationsRead) -> int:

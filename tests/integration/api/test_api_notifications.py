@@ -1,7 +1,6 @@
 import pytest
 
 from services.api.access.principal import Role
-from shared.contracts.resources import Notification
 from shared.snapshots import notifications_snapshot
 from tests.integration.api.stage import make_stage
 from tests.support.api import Api, Workspace
@@ -9,7 +8,9 @@ from tests.support.api import Api, Workspace
 pytestmark = pytest.mark.asyncio
 
 
-async def test_ends_of_runs_notify_each_member(api: Api, workspace: Workspace, elsewhere: Workspace) -> None:
+async def test_ends_of_runs_notify_each_member(
+    api: Api, workspace: Workspace, elsewhere: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage = await make_stage(api, workspace)
     ended = [await stage.finished({}) for _ in range(3)]
     open_run = await stage.submit()
@@ -24,8 +25,18 @@ async def test_ends_of_runs_notify_each_member(api: Api, workspace: Workspace, e
     page = await stage.get("/v1/notifications")
     assert page["unread"] == 4
     async with api.resources.sessions() as session:
-        snapshot = await notifications_snapshot(session, workspace.id, workspace.members[Role.ADMIN])
-    assert snapshot.items == tuple(Notification.model_validate(item) for item in page["items"])
+        snapshot = await notifications_snapshot(
+            session, workspace.id, workspace.members[Role.ADMIN], api.resources.pager
+        )
+    assert snapshot.model_dump(mode="json") == page
+
+    monkeypatch.setattr("shared.snapshots.DEFAULT_PAGE_SIZE", 3)
+    async with api.resources.sessions() as session:
+        snapshot = await notifications_snapshot(
+            session, workspace.id, workspace.members[Role.ADMIN], api.resources.pager
+        )
+    rest = await stage.get("/v1/notifications", page_token=snapshot.next_page_token)
+    assert [*snapshot.model_dump(mode="json")["items"], *rest["items"]] == page["items"]
 
     read = "/v1/notifications/read"
     ids = [found[0]["id"], found[2]["id"]]

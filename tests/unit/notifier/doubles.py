@@ -123,7 +123,7 @@ class RacingLog:
         await self._arrive()
         if after is not None and continues(head, after, MAX_MISSED):
             return Opening(head, after.offset)
-        return Opening(head, head.last_offset, Notifications(items=(), unread=0))
+        return Opening(head, head.last_offset, Notifications(items=(), next_page_token=None, unread=0))
 
     async def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, Head]:
         del stream_ids
