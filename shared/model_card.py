@@ -1,6 +1,7 @@
 """The model card: what Prelabel must know to use a model, and nothing it could find out by itself."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -131,9 +132,14 @@ def triton_name(slug: str, digest: str) -> str:
     return f"{slug}-{digest[:12]}"
 
 
-def model_digest(card: ModelCard, weights: bytes) -> str:
-    """SHA-256 over the weights' SHA-256 and the card's JSON."""
-    return hashlib.sha256(hashlib.sha256(weights).digest() + card.model_dump_json().encode()).hexdigest()
+def model_digest(card: ModelCard, files: Mapping[str, bytes]) -> str:
+    """SHA-256 over the names and contents of all files of the model's version folder and the card's JSON."""
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        for part in (name.encode(), content):
+            digest.update(hashlib.sha256(part).digest())
+    digest.update(card.model_dump_json().encode())
+    return digest.hexdigest()
 
 
 def triton_config(built: BuiltModel) -> str:

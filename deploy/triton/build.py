@@ -56,15 +56,17 @@ class Build:
         _say(f"{len(PICTURES)} pictures in {self.pictures}")
 
     def _model(self, card: ModelCard, sources: Path, wheels: Path, archives: dict[str, Path]) -> BuiltModel:
-        weights = sources / f"{card.slug}.onnx"
-        self._convert(CONVERSION_OF[card.slug], _source(card, sources, wheels, archives), weights)
-        built = add_model(self.out, card, weights)
+        made = sources / "made" / card.slug
+        made.mkdir(parents=True)
+        self._convert(CONVERSION_OF[card.slug], _source(card, sources, wheels, archives), made)
+        files = {path.relative_to(made).as_posix(): path for path in made.rglob("*") if path.is_file()}
+        built = add_model(self.out, card, files)
         _say(f"model {built.triton_name}")
         return built
 
-    def _convert(self, conversion: str, source: Path, weights: Path) -> None:
+    def _convert(self, conversion: str, source: Path, made: Path) -> None:
         # In Triton's environment: numpy 1 and onnxruntime live there, and pydantic need not.
-        command = [str(self.triton_python), "-m", "deploy.triton.convert", conversion, str(source), str(weights)]
+        command = [str(self.triton_python), "-m", "deploy.triton.convert", conversion, str(source), str(made)]
         subprocess.run(command, cwd=ROOT, check=True)
 
     def _up_to_date(self) -> bool:

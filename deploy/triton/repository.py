@@ -1,30 +1,36 @@
 """The folder that Triton serves, and the cards beside it that tell Prelabel what is served.
 
     <out>/repository/<triton name>/config.pbtxt
-    <out>/repository/<triton name>/1/model.onnx
+    <out>/repository/<triton name>/1/model.onnx, or model.py and what it reads
     <out>/cards/<triton name>.json
 
-A Triton name carries the digest of card and weights, so a folder that exists is complete and never changes.
+A Triton name carries the digest of card and files, so a folder that exists is complete and never changes.
 """
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from shared.model_card import BuiltModel, ModelCard, model_digest, triton_config
 
 
-def add_model(out: Path, card: ModelCard, weights: Path) -> BuiltModel:
-    """Put a model in, whole or not at all; nothing happens when it is there."""
-    built = BuiltModel(digest=model_digest(card, weights.read_bytes()), card=card)
+def add_model(out: Path, card: ModelCard, files: Mapping[str, Path]) -> BuiltModel:
+    """Put a model in, whole or not at all; nothing happens when it is there.
+
+    `files`: what goes into the version folder, by the path there (`model.onnx`, or `model.py` and what it reads).
+    """
+    contents = {name: path.read_bytes() for name, path in files.items()}
+    built = BuiltModel(digest=model_digest(card, contents), card=card)
     folder = out / "repository" / built.triton_name
     if not folder.exists():
         # Not inside the repository: Triton would take a half-made folder for a model.
         making = out / ".making" / built.triton_name
         shutil.rmtree(making, ignore_errors=True)
-        (making / "1").mkdir(parents=True)
-        shutil.copyfile(weights, making / "1" / "model.onnx")
+        for name, content in contents.items():
+            target = making / "1" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
         (making / "config.pbtxt").write_text(triton_config(built))
         folder.parent.mkdir(parents=True, exist_ok=True)
         making.rename(folder)

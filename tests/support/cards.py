@@ -27,4 +27,4 @@ def card(slug: str, annotation_kind: str, classes: Sequence[str], **changes: Any
 
 
 def built(model: ModelCard) -> BuiltModel:
-    return BuiltModel(digest=model_digest(model, b"no weights"), card=model)
+    return BuiltModel(digest=model_digest(model, {"model.onnx": b"no weights"}), card=model)

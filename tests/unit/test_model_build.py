@@ -12,7 +12,7 @@ import pytest
 from deploy.triton import packages
 from deploy.triton.build import read_cards
 from deploy.triton.repository import add_model, drop_older
-from shared.model_card import BuiltModel
+from shared.model_card import BuiltModel, ModelCard
 
 
 def npm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -56,9 +56,10 @@ def test_cards_are_told_apart_by_normalized_class_names() -> None:
 
 
 def test_cards_and_their_shapes_agree() -> None:
-    detector, classifier = read_cards()
-    assert (detector.slug, len(detector.classes)) == ("detect-nanodet", 80)
-    assert (classifier.slug, len(classifier.classes)) == ("classify-efficientnet", 1000)
+    cards = {card.slug: card for card in read_cards()}
+    assert len(cards["detect-nanodet"].classes) == 80
+    classifier = cards["classify-efficientnet"]
+    assert len(classifier.classes) == 1000
     assert classifier.outputs[0].shape == (len(classifier.classes),)
 
 
@@ -71,11 +72,22 @@ def test_a_model_is_added_once_and_replaces_its_older_build(tmp_path: Path) -> N
     drop_older(tmp_path, built[1:])
     assert {folder.name for folder in (tmp_path / "repository").iterdir()} == {built[1].triton_name, own.name}
     assert [path.stem for path in (tmp_path / "cards").glob("*.json")] == [built[1].triton_name]
-    config = (tmp_path / "repository" / built[1].triton_name / "config.pbtxt").read_text()
-    assert built[1].digest in config
+    folder = tmp_path / "repository" / built[1].triton_name
+    assert built[1].digest in (folder / "config.pbtxt").read_text()
+    assert (folder / "1" / "model.onnx").read_bytes() == b"weights"
 
 
-def _add(folder: Path, card: object) -> BuiltModel:
+def test_a_model_may_have_many_files(tmp_path: Path) -> None:
+    for name in ("model.py", "words"):
+        (tmp_path / name).write_text(name)
+    files = {"model.py": tmp_path / "model.py", "vocabulary/words.txt": tmp_path / "words"}
+    built = add_model(tmp_path, read_cards()[0], files)
+    version = tmp_path / "repository" / built.triton_name / "1"
+    assert {path.relative_to(version).as_posix() for path in version.rglob("*") if path.is_file()} == set(files)
+    assert (version / "vocabulary" / "words.txt").read_text() == "words"
+
+
+def _add(folder: Path, card: ModelCard) -> BuiltModel:
     weights = folder / "weights"
     weights.write_bytes(b"weights")
-    return add_model(folder, card, weights)  # type: ignore[arg-type]
+    return add_model(folder, card, {"model.onnx": weights})

@@ -1,4 +1,4 @@
-"""Weights as their authors published them -> ONNX with numpy, onnx and onnxruntime only.
+"""What authors published -> the files of a Triton model, with numpy, onnx and onnxruntime only.
 
-Runs in the virtual environment of Triton: `python -m deploy.triton.convert NAME SOURCE model.onnx`.
+Runs in the virtual environment of Triton: `python -m deploy.triton.convert NAME SOURCE FOLDER`.
 """

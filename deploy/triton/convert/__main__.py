@@ -1,23 +1,44 @@
-"""`python -m deploy.triton.convert NAME SOURCE OUT`: one conversion.
+"""`python -m deploy.triton.convert NAME SOURCE FOLDER`: one conversion, its files into FOLDER.
 
-To add a model: write its file with `convert(source) -> Graph`, name it in `CONVERSIONS`.
+To add a network: write its file with `convert(source) -> Graph`, name it in `NETWORKS`.
+To add a model in Python: write its folder in `deploy/triton/python_models`, and name in `PYTHON_MODELS` what of the
+source goes beside its `model.py`.
 """
 
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deploy.triton.convert import efficientnet_lite, nanodet
 from deploy.triton.convert.graph import Graph, save
 
-CONVERSIONS: dict[str, Callable[[Path], Graph]] = {
+NETWORKS: Mapping[str, Callable[[Path], Graph]] = {
     "nanodet": nanodet.convert,
     "efficientnet_lite": efficientnet_lite.convert,
 }
+# Name in the version folder -> path under the source.
+PYTHON_MODELS: Mapping[str, Mapping[str, str]] = {}
+
+CODE = Path(__file__).resolve().parents[1] / "python_models"
 
 
-def main(name: str, source: str, out: str) -> None:
-    save(CONVERSIONS[name](Path(source)), Path(out))
+def main(name: str, source: str, folder: str) -> None:
+    if name in NETWORKS:
+        save(NETWORKS[name](Path(source)), Path(folder) / "model.onnx")
+    else:
+        _copy_python_model(name, Path(source), Path(folder))
+
+
+def _copy_python_model(name: str, source: Path, folder: Path) -> None:
+    """The code of the model, and the files or folders of the source that it reads."""
+    for code in (CODE / name).glob("*.py"):
+        shutil.copyfile(code, folder / code.name)
+    for target, path in PYTHON_MODELS[name].items():
+        if (source / path).is_dir():
+            shutil.copytree(source / path, folder / target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source / path, folder / target)
 
 
 if __name__ == "__main__":

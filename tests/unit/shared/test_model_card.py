@@ -28,6 +28,9 @@ CARD: dict[str, Any] = {
 }
 
 
+FILES = {"model.onnx": b"weights"}
+
+
 def card(**changes: Any) -> ModelCard:
     return ModelCard.model_validate({**CARD, **changes})
 
@@ -60,26 +63,28 @@ def test_inconsistent_cards_are_refused(wrong: dict[str, Any]) -> None:
         card(**wrong)
 
 
-def test_the_digest_covers_weights_and_card() -> None:
-    digest = model_digest(card(), b"weights")
-    assert digest == model_digest(card(), b"weights")
+def test_the_digest_covers_all_files_and_the_card() -> None:
+    digest = model_digest(card(), FILES)
+    assert digest == model_digest(card(), FILES)
     others = [
-        model_digest(card(), b"weights."),
-        model_digest(card(version="1.0.1"), b"weights"),
-        model_digest(card(floor=0.06), b"weights"),
-        model_digest(card(classes=["dog", "cat"]), b"weights"),
-        model_digest(card(decoder={"name": "boxes", "parameters": {"nms_iou": 0.6}}), b"weights"),
+        model_digest(card(), {"model.onnx": b"weights."}),
+        model_digest(card(), {"other.onnx": b"weights"}),
+        model_digest(card(), {**FILES, "labels.txt": b""}),
+        model_digest(card(version="1.0.1"), FILES),
+        model_digest(card(floor=0.06), FILES),
+        model_digest(card(classes=["dog", "cat"]), FILES),
+        model_digest(card(decoder={"name": "boxes", "parameters": {"nms_iou": 0.6}}), FILES),
     ]
-    assert len({digest, *others}) == 6
+    assert len({digest, *others}) == 8
 
 
 def test_a_card_read_back_has_the_same_digest() -> None:
     again = ModelCard.model_validate_json(card().model_dump_json())
-    assert model_digest(again, b"weights") == model_digest(card(), b"weights")
+    assert model_digest(again, FILES) == model_digest(card(), FILES)
 
 
 def test_each_version_is_a_triton_model_of_its_own() -> None:
-    built = BuiltModel(digest=model_digest(card(), b"weights"), card=card())
+    built = BuiltModel(digest=model_digest(card(), FILES), card=card())
     assert built.triton_name == triton_name("finder", built.digest) == f"finder-{built.digest[:12]}"
     with pytest.raises(ValidationError):
         BuiltModel(digest="short", card=card())
