@@ -63,3 +63,18 @@ class EgressSettings(BaseSettings):
     allow_private_content_hosts: bool = Field(
         default=False, description="let an allowed host resolve to a private address"
     )
+
+
+class OperationSettings(BaseSettings):
+    """Of every service that works on operations."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    operations_lanes: int = Field(default=2, ge=1, le=64, description="operations a worker has under way at once")
+    operations_lease_seconds: float = Field(
+        default=10, gt=0, description="a worker silent for this long lost its operations"
+    )
+    operations_heartbeat_seconds: float = Field(default=3, gt=0, description="how often such a worker says it lives")
+    operations_poll_seconds: float = Field(
+        default=2, gt=0, description="how often one with nothing to do looks without a ring"
+    )

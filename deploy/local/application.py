@@ -1,4 +1,4 @@
-"""Prelabel's own processes: migrations and first key, then the three services."""
+"""Prelabel's own processes: migrations and first key, then the services."""
 
 import sys
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ def application(
 
     cards, key = str(models.folder / "cards"), str(state.api_key_file)
 
-    def service(name: str, port: int, own: Mapping[str, str]) -> Service:
+    def service(name: str, port: int, own: Mapping[str, str], module: str | None = None) -> Service:
         return Service(
             name=name,
-            command=python(f"services.{name}"),
+            command=python(module or f"services.{name}"),
             after=("bootstrap", "valkey", *(("triton",) if name == "inference" else ())),
             ready=answers_ok(f"http://127.0.0.1:{port}/readyz"),
             environment={**environment, **own},
@@ -51,6 +51,12 @@ def application(
             folder=ROOT,
         ),
         service("api", ports["api"], {"API_HOST": "127.0.0.1", "API_PORT": str(ports["api"])}),
+        service(
+            "operations",
+            ports["operations_metrics"],
+            {"OPERATIONS_METRICS_PORT": str(ports["operations_metrics"])},
+            module="services.api.worker",
+        ),
         service("inference", ports["inference_metrics"], {"INFERENCE_METRICS_PORT": str(ports["inference_metrics"])}),
         service("notifier", ports["notifier"], {"NOTIFIER_HOST": "127.0.0.1", "NOTIFIER_PORT": str(ports["notifier"])}),
     ]

@@ -12,6 +12,7 @@ USUAL = {
     "api": 8000,
     "notifier": 8001,
     "inference_metrics": 8002,
+    "operations_metrics": 8003,
     "postgres": 5433,
     "valkey": 6380,
     "triton_http": 8500,

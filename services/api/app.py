@@ -17,6 +17,7 @@ from services.api.middleware import REQUEST_ID, RequestContext
 from services.api.model_catalog import routes as model_catalog
 from services.api.model_runs import routes as model_runs
 from services.api.notifications import routes as notifications
+from services.api.operations import routes as operations
 from services.api.problems import install_problem_handlers
 from services.api.projects import routes as projects
 from services.api.resources import open_resources
@@ -32,6 +33,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     model_catalog.router,
     model_runs.router,
     review.router,
+    operations.router,
     notifications.router,
 )
 """Every feature of the api, in the order of its documentation."""
@@ -43,6 +45,7 @@ _TAGS: Sequence[dict[str, str]] = (
     {"name": "models", "description": "The model catalog, and how a model fits a project."},
     {"name": "model-runs", "description": "Model runs: submit, watch, cancel; their outcomes and pre-labels."},
     {"name": "review", "description": "What people decide about pre-labels, and the labels that come of it."},
+    {"name": "operations", "description": "Long work in the background: how far it is, how it ended."},
     {"name": "notifications", "description": "What a member should know about."},
     {"name": "health", "description": "For probes and monitoring; no key is needed."},
 )

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from shared.settings import EgressSettings, ObjectStoreSettings, PageTokenSettings, SharedSettings
+from shared.settings import EgressSettings, ObjectStoreSettings, OperationSettings, PageTokenSettings, SharedSettings
 
 
 class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageTokenSettings):
@@ -21,4 +21,14 @@ class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageToken
     max_upload_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, description="largest file of an upload")
     shutdown_grace_seconds: int = Field(
         default=10, ge=0, le=600, description="how long requests may go on after SIGTERM"
+    )
+
+
+class WorkerSettings(SharedSettings, OperationSettings):
+    """Of `services/api/worker.py`."""
+
+    operations_host: str = Field(default="127.0.0.1", description="address health and metrics are served on")
+    operations_metrics_port: int = Field(default=8003, ge=1, le=65535, description="port of health and metrics")
+    operations_drain_seconds: float = Field(
+        default=10, gt=0, description="how long a stopping worker finishes its steps"
     )

@@ -19,11 +19,11 @@ RunState = Literal[
     "cancelled",
     "failed",
 ]
-SubjectKind = Literal["project", "model_run", "data_row", "batch", "model", "api_key"]
+SubjectKind = Literal["project", "model_run", "data_row", "batch", "model", "api_key", "operation"]
 
 
 class Event(BaseModel):
-    """What happened. Lies in the project's stream where there is a `project_id`, else in the workspace's.
+    """What happened. Lies in the project's stream where it is of a project, else in the workspace's.
 
     One that `notifies` is in the workspace's stream too, where the notifications list reads it.
     """
@@ -42,9 +42,15 @@ class Event(BaseModel):
         found: UUID = getattr(self, f"{self.subject_kind}_id")
         return found
 
+    def of_project(self) -> UUID | None:
+        return None
+
 
 class ProjectEvent(Event):
     project_id: UUID
+
+    def of_project(self) -> UUID | None:
+        return self.project_id
 
 
 class ProjectCreated(ProjectEvent):
@@ -162,6 +168,37 @@ class ModelRunFailed(ModelRunEvent):
     notifies = True
 
 
+class OperationEvent(Event):
+    """The end of an operation; of a project, or of the workspace where there is no `project_id`."""
+
+    subject_kind = "operation"
+
+    operation_id: UUID
+    project_id: UUID | None = None
+    kind: str
+    code: str | None = None
+    detail: str | None = None
+
+    def of_project(self) -> UUID | None:
+        return self.project_id
+
+
+class OperationSucceeded(OperationEvent):
+    type = "operation.succeeded"
+    notifies = True
+
+
+class OperationFailed(OperationEvent):
+    """`code` and `detail` are the problem's; the whole of it is in the operation."""
+
+    type = "operation.failed"
+    notifies = True
+
+
+class OperationCancelled(OperationEvent):
+    type = "operation.cancelled"
+
+
 class ApiKeyCreated(Event):
     type = "api_key.created"
     subject_kind = "api_key"
@@ -194,6 +231,9 @@ EVENTS: tuple[type[Event], ...] = (
     ModelRunCompletedWithErrors,
     ModelRunCancelled,
     ModelRunFailed,
+    OperationSucceeded,
+    OperationFailed,
+    OperationCancelled,
     ApiKeyCreated,
     ApiKeyRevoked,
 )

@@ -9,6 +9,7 @@ class Doorbell(StrEnum):
     RUNS = "prelabel:runs"
     PREVIEWS = "prelabel:previews"
     OPERATIONS = "prelabel:operations"
+    INFERENCE_OPERATIONS = "prelabel:inference-operations"
 
 
 RING = "ring"

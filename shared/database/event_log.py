@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.events import Envelope, Event, ProjectEvent, Subject
+from shared.contracts.events import Envelope, Event, Subject
 from shared.database.tables import EventRow, StreamRow
 from shared.ids import new_id
 
@@ -57,10 +57,10 @@ async def append_events(session: AsyncSession, events: Sequence[Event], actor: s
     """Write them at the end of their streams and say which streams grew. Call it last in the transaction."""
     by_stream: defaultdict[tuple[bool, UUID], list[tuple[Event, Envelope]]] = defaultdict(list)
     for event in events:
-        sealed = (event, envelope(event, actor))
-        if isinstance(event, ProjectEvent):
-            by_stream[(False, event.project_id)].append(sealed)
-        if event.notifies or not isinstance(event, ProjectEvent):
+        sealed, project_id = (event, envelope(event, actor)), event.of_project()
+        if project_id is not None:
+            by_stream[(False, project_id)].append(sealed)
+        if event.notifies or project_id is None:
             by_stream[(True, event.workspace_id)].append(sealed)
     for key in sorted(by_stream):  # projects before workspaces: the lock order everywhere
         await _append(session, key[1], by_stream[key])

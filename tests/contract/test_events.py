@@ -19,6 +19,7 @@ from shared.contracts.events import (
     Envelope,
     Event,
     ModelRunEvent,
+    OperationEvent,
     ProjectEvent,
     RunState,
     SubjectKind,
@@ -39,6 +40,8 @@ def _value(annotation: Any) -> Any:
         return get_args(annotation)[0]
     if annotation is UUID:
         return new_id()
+    if annotation == UUID | None:
+        return None
     return {int: 3, str: "words", str | None: "a reason"}[annotation]
 
 
@@ -119,4 +122,6 @@ def test_notifications_are_of_a_project_or_the_workspace() -> None:
     assert {event.type for event in EVENTS if event.notifies} == NOTIFYING_TYPES
     for event in EVENTS:
         assert "workspace_id" in event.model_fields
-        assert ("project_id" in event.model_fields) == issubclass(event, ProjectEvent)
+        assert ("project_id" in event.model_fields) == issubclass(event, ProjectEvent | OperationEvent)
+        one = sample(event)
+        assert one.of_project() == getattr(one, "project_id", None)

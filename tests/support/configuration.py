@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from services.api.settings import ApiSettings
+from services.api.settings import ApiSettings, WorkerSettings
 from services.inference.settings import InferenceSettings
 from services.notifier.settings import NotifierSettings
 
@@ -18,6 +18,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 _BEGIN, _END = "<!-- configuration: begin -->", "<!-- configuration: end -->"
 _SERVICES: dict[str, type[BaseSettings]] = {
     "api": ApiSettings,
+    "operations": WorkerSettings,
     "inference": InferenceSettings,
     "notifier": NotifierSettings,
 }

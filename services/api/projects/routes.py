@@ -53,7 +53,7 @@ async def update_project(
 
 @router.delete("/projects/{project_id}", status_code=204, responses=problems(404))
 async def delete_project(principal: Editor, work: Work, project_id: UUID) -> None:
-    """Hide the project at once and for good. Its open model runs are cancelled."""
+    """Hide the project at once and for good. Its open model runs and operations are cancelled."""
     await service.delete_project(work, principal, project_id)
 
 

@@ -96,7 +96,10 @@ class WebhookDeliveryRow(Base):
 
 
 class OperationRow(Base):
-    """Long work of the api: import, bulk decisions, model registration."""
+    """Long work beside requests. A worker leases it and proves its right to write by `generation`.
+
+    `attempts` are the times it was begun; more than a few without an end mean that it kills its workers.
+    """
 
     __tablename__ = "operations"
 
@@ -109,8 +112,16 @@ class OperationRow(Base):
     progress: Mapped[Json] = mapped_column(server_default="{}")
     result: Mapped[Json | None]
     problem: Mapped[Json | None]
+    holder: Mapped[str | None]
+    generation: Mapped[int] = mapped_column(server_default="0")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    heartbeat_at: Mapped[Timestamp | None]
     created_by: Mapped[UUID]
     created_at: Mapped[CreatedAt]
+    started_at: Mapped[Timestamp | None]
     finished_at: Mapped[Timestamp | None]
 
-    __table_args__ = (Index("ix_operations_workspace_id_id", "workspace_id", "id"),)
+    __table_args__ = (
+        Index("ix_operations_workspace_id_id", "workspace_id", "id"),
+        Index("ix_operations_unfinished", "kind", "id", postgresql_where=text("state IN ('queued', 'running')")),
+    )

@@ -1,0 +1,51 @@
+"""`python -m services.api.worker`: one process that works on the api's operations.
+
+To add a kind: name it in `shared/contracts/operations.py`, write its handler in its feature's folder, name it here.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import uvloop
+
+from services.api.settings import WorkerSettings
+from shared.contracts.jobs import Doorbell
+from shared.database.engine import create_engine, create_sessions
+from shared.hints import Hints
+from shared.lifecycle import Life, create_health_app, live, serve_health
+from shared.operations import Company, Handler, OperationWorker
+from shared.queue import JobQueue, answer_doorbell
+from shared.signals import Signals
+from shared.telemetry import configure_logging
+
+OPERATIONS: Mapping[str, Handler] = {}
+"""Every kind the api's workers run. A handler works in steps; see `shared.operations.RunningOperation`."""
+
+ACTOR = "service:operations"
+
+
+async def main() -> None:
+    settings = WorkerSettings()
+    configure_logging(settings, "operations")
+    engine = create_engine(settings, "prelabel-operations")
+    redis_url = settings.redis_url.get_secret_value()
+    signals = Signals(JobQueue(redis_url), Hints(redis_url))
+    sessions = create_sessions(engine)
+    worker = OperationWorker(Company(sessions, signals, settings, ACTOR), OPERATIONS)
+    stopping = asyncio.Event()
+    health = create_health_app("Prelabel operations", sessions, stopping.is_set)
+    helpers = [
+        answer_doorbell(redis_url, Doorbell.OPERATIONS, worker.on_ring),
+        worker.beat(),
+        serve_health(health, settings.operations_host, settings.operations_metrics_port),
+    ]
+    try:
+        await live(Life([worker.work()], helpers, worker.stop, settings.operations_drain_seconds, stopping))
+    finally:
+        await signals.close()
+        await engine.dispose()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
