@@ -15,7 +15,7 @@ LOCAL := $(PY) -m deploy.local
 APP_READY := .venv/.installed
 TRITON_READY := .venv-triton/.installed
 MODELS_READY := var/models/built-from
-BUILDER := $(shell find deploy/triton -name '*.py' -o -name '*.json') shared/model_card.py
+BUILDER := $(shell find deploy/triton -name '*.py' -o -name '*.json') $(addprefix shared/,model_card.py preprocessing.py tensors.py)
 
 .PHONY: help
 help: ## List every target

@@ -4,71 +4,43 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-Datatype = Literal["BOOL", "UINT8", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"]
+from shared.preprocessing import MediaType, Preprocessing
+from shared.tensors import CardPart, Tensor
+
 Task = Literal[
     "object_detection",
+    "face_detection",
     "image_classification",
-    "text_classification",
+    "semantic_segmentation",
+    "instance_segmentation",
+    "keypoint_detection",
+    "text_reading",
     "named_entity_recognition",
+    "text_classification",
+    "zero_shot_classification",
 ]
-MediaType = Literal["image", "text"]
+AnnotationKind = Literal["bounding_box", "polygon", "mask", "text_entity", "keypoints", "classification"]
 ClassName = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]  # as an alignment takes it
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Tensor(_Part):
-    """One input or output; `shape` without the batch axis, -1 where it is free."""
-
-    # What stands in the text of config.pbtxt without being quoted.
-    name: str = Field(min_length=1, max_length=200, pattern=r'^[^"\\\x00-\x1f]+$')
-    datatype: Datatype
-    shape: tuple[int, ...]
+OPEN_ENDED_DECODERS = frozenset({"embeddings"})
+"""Decoders whose classes are the user's own criteria."""
 
 
-class Letterbox(_Part):
-    """Scale to fit, keep the aspect, centre on a plain ground. Pixels stay UINT8 RGB, height x width x 3."""
-
-    kind: Literal["letterbox"] = "letterbox"
-    width: int = Field(gt=0, le=4096)
-    height: int = Field(gt=0, le=4096)
-    fill: int = Field(default=0, ge=0, le=255)
-
-
-class CenterCrop(_Part):
-    """The centred square of `fraction` of the shorter side, scaled to `size` x `size` UINT8 RGB."""
-
-    kind: Literal["center_crop"] = "center_crop"
-    size: int = Field(gt=0, le=4096)
-    fraction: float = Field(default=0.875, gt=0, le=1)
-
-
-class PlainText(_Part):
-    """The text as one UTF-8 string; the model tokenizes by itself."""
-
-    kind: Literal["plain_text"] = "plain_text"
-
-
-Preprocessing = Annotated[Letterbox | CenterCrop | PlainText, Field(discriminator="kind")]
-
-
-class DecoderChoice(_Part):
+class DecoderChoice(CardPart):
     """A decoder of `services/inference/decoders` by name, with its parameters."""
 
     name: str = Field(min_length=1, max_length=100)
-    parameters: dict[str, JsonValue] = {}
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 
-class License(_Part):
+class License(CardPart):
     spdx: str = Field(min_length=1, max_length=100, examples=["Apache-2.0"])
     notice: str = Field(default="", max_length=2000)
 
 
-class Source(_Part):
+class Source(CardPart):
     """Where the weights come from, so that anybody can get the same bytes."""
 
     package: str = Field(min_length=1, max_length=300)
@@ -76,22 +48,24 @@ class Source(_Part):
     upstream: str = Field(default="", max_length=500)
 
 
-class Quality(_Part):
+class Quality(CardPart):
     """A measured figure; never one that was only read somewhere."""
 
     figure: str = Field(min_length=1, max_length=300)
     method: str = Field(min_length=1, max_length=1000)
 
 
-class ModelCard(_Part):
+class ModelCard(CardPart):
     name: str = Field(min_length=1, max_length=200, examples=["NanoDet-g 416"])
     slug: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,60}$", examples=["detect-nanodet"])
     version: str = Field(min_length=1, max_length=50, examples=["1.0.0"])
     description: str = Field(default="", max_length=4000)
     media_type: MediaType
     task: Task
-    annotation_kind: Literal["bounding_box", "polygon", "mask", "text_entity", "keypoints", "classification"]
-    classes: tuple[ClassName, ...] = Field(min_length=1, max_length=100_000)
+    annotation_kind: AnnotationKind
+    classes: tuple[ClassName, ...] = Field(max_length=100_000, description="none where the user writes criteria")
+    attributes: tuple[str, ...] = Field(default=(), max_length=100, description="what its detections carry besides")
+    backend: Literal["onnxruntime", "python"] = "onnxruntime"
     inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=8)
     outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
     max_batch_size: int = Field(ge=1, le=256)
@@ -111,12 +85,21 @@ class ModelCard(_Part):
             raise ValueError("class names must be unique")
         if self.default_threshold < self.floor:
             raise ValueError("default_threshold lies under the floor, below which nothing is stored")
-        if (self.preprocessing.kind == "plain_text") != (self.media_type == "text"):
+        if not self.classes and not self.open_ended:
+            raise ValueError("classes are needed, unless the decoder takes criteria")
+        if self.preprocessing.media_type != self.media_type:
             raise ValueError(f"preprocessing {self.preprocessing.kind!r} does not fit media type {self.media_type!r}")
+        if problem := self.preprocessing.problem(self.inputs):
+            raise ValueError(problem)
         return self
 
+    @property
+    def open_ended(self) -> bool:
+        """Its classes are criteria that the user writes for each run."""
+        return self.decoder.name in OPEN_ENDED_DECODERS
 
-class BuiltModel(_Part):
+
+class BuiltModel(CardPart):
     """A card with the digest of card and weights: the identity of one catalog version."""
 
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -143,13 +126,13 @@ def model_digest(card: ModelCard, files: Mapping[str, bytes]) -> str:
 
 
 def triton_config(built: BuiltModel) -> str:
-    """`config.pbtxt` for the native ONNX Runtime backend; both tensors lists given, so nothing is auto-completed."""
+    """`config.pbtxt` for Triton's own backends; both tensors lists given, so nothing is auto-completed."""
     card = built.card
     preferred = sorted({min(8, card.max_batch_size), card.max_batch_size})
     return "\n".join(
         [
             f'name: "{built.triton_name}"',
-            'backend: "onnxruntime"',
+            f'backend: "{card.backend}"',
             f"max_batch_size: {card.max_batch_size}",
             *(f"input [ {_tensor(tensor)} ]" for tensor in card.inputs),
             *(f"output [ {_tensor(tensor)} ]" for tensor in card.outputs),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.annotations import FeatureType
 from shared.errors import Problems
 from shared.ids import new_id
-from shared.model_card import MediaType
+from shared.preprocessing import MediaType
 
 MAX_FEATURES = 4_000
 MAX_DEPTH = 8

@@ -95,7 +95,8 @@ def _fingerprint() -> str:
     """Changes with anything that could change what is built."""
     own = sorted([*CARDS.parent.rglob("*.py"), *CARDS.glob("*.json"), *REQUIREMENTS.glob("weights*.lock")])
     digest = hashlib.sha256()
-    for path in [*own, REQUIREMENTS / "triton.lock", ROOT / "shared" / "model_card.py"]:
+    declared = [ROOT / "shared" / name for name in ("model_card.py", "preprocessing.py", "tensors.py")]
+    for path in [*own, REQUIREMENTS / "triton.lock", *declared]:
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest() + "\n"
 

@@ -33,8 +33,9 @@ async def main() -> None:
     egress = Egress(settings)
     triton = Triton(settings.triton_url, settings.inference_deadline_seconds)
     with ThreadPoolExecutor(settings.inference_threads, "prepare") as threads:
-        reader = ContentReader(ObjectStore(settings.object_store_url), egress)
-        worker = Worker(Machinery(settings, create_sessions(engine), reader, triton, threads), signals)
+        store = ObjectStore(settings.object_store_url)
+        reader = ContentReader(store, egress)
+        worker = Worker(Machinery(settings, create_sessions(engine), store, reader, triton, threads), signals)
         try:
             await _serve(worker, settings, signals)
         finally:

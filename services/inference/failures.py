@@ -5,6 +5,10 @@ class PartAway(Exception):
     """Triton, the model or the object store is away: wait and try again, blame no row."""
 
 
+class ModelUnusable(Exception):
+    """No retry mends it: the run fails with this reason."""
+
+
 class RowFailed(Exception):
     """Permanent for this row alone; becomes its outcome. `stage` is fetch, decode, inference or output."""
 

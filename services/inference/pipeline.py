@@ -20,9 +20,11 @@ from services.inference.inputs.content import Content, ContentReader, Stored, fi
 from services.inference.metrics import BATCH_ROWS, RETRIES, ROWS, STAGE_SECONDS
 from services.inference.results import Failed, Succeeded
 from services.inference.segments import Claim, LeaseLost
+from services.inference.served_model import ServedModel
 from services.inference.settings import InferenceSettings
 from services.inference.triton import Array, BadModelOutput, ModelBroken, ModelRejected, Triton
 from shared.database.engine import DATABASE_ERRORS, Sessions
+from shared.object_store import ObjectStore
 from shared.telemetry import logger
 
 _LEASES_A_ROW_MAY_COST = 3
@@ -41,6 +43,7 @@ class Machinery:
 
     settings: InferenceSettings
     sessions: Sessions
+    store: ObjectStore
     reader: ContentReader
     triton: Triton
     threads: ThreadPoolExecutor
@@ -49,10 +52,11 @@ class Machinery:
 class Pipeline:
     """Works through one leased segment. Raises LeaseLost, or PartAway when the patience for a part is over."""
 
-    def __init__(self, machinery: Machinery, claim: Claim) -> None:
+    def __init__(self, machinery: Machinery, claim: Claim, model: ServedModel) -> None:
         self._parts = machinery
         self._claim = claim
-        self._card = claim.configuration.card
+        self._model = model
+        self._card = model.card
         self._stopping = False
 
     def stop(self) -> None:
@@ -120,11 +124,12 @@ class Pipeline:
 
     async def _work_through(self, data_row_ids: Sequence[UUID]) -> None:
         contents, unread = await _timed("fetch", self._fetch(data_row_ids))
-        batch = await _timed("prepare", self._in_thread(partial(prepare_batch, self._card, contents)))
-        failed = [*unread, *(Failed(content.data_row_id, error) for content, error in batch.failed)]
+        prepared = await _timed("prepare", self._in_thread(partial(prepare_batch, self._model, contents)))
+        failed = [*unread, *(Failed(content.data_row_id, error) for content, error in prepared.failed)]
         succeeded: list[Succeeded] = []
-        if batch.rows:
-            succeeded, refused = await self._infer(batch)
+        for batch in prepared.batches:
+            good, refused = await self._infer(batch)
+            succeeded += good
             failed += refused
         await _timed("store", self._store(succeeded, failed))
 
@@ -146,9 +151,9 @@ class Pipeline:
         """A batch that is refused is split until the bad row is alone."""
         began = time.perf_counter()
         try:
-            outputs = await _timed("infer", self._patiently(lambda: self._call(batch.tensor)))
+            outputs = await _timed("infer", self._patiently(lambda: self._call(batch)))
             placements = [row.placement for row in batch.rows]
-            found = await _timed("decode", self._in_thread(partial(decode_batch, self._card, outputs, placements)))
+            found = await _timed("decode", self._in_thread(partial(decode_batch, self._model, outputs, placements)))
         except (ModelRejected, BadModelOutput) as error:
             if len(batch.rows) == 1:
                 return [], [_refused(batch.rows[0], error)]
@@ -161,18 +166,14 @@ class Pipeline:
         succeeded: list[Succeeded] = []
         failed: list[Failed] = []
         for part in (slice(0, middle), slice(middle, None)):
-            half = replace(batch, tensor=batch.tensor[part], rows=batch.rows[part])
-            good, bad = await self._infer(half)
+            good, bad = await self._infer(batch.part(part))
             succeeded += good
             failed += [replace(row, attempts=row.attempts + 1) for row in bad]
         return succeeded, failed
 
-    async def _call(self, tensor: Array) -> dict[str, Array]:
-        BATCH_ROWS.observe(len(tensor))
-        configuration = self._claim.configuration
-        return await self._parts.triton.infer(
-            configuration.triton_model, self._card, {self._card.inputs[0].name: tensor}
-        )
+    async def _call(self, batch: PreparedBatch) -> dict[str, Array]:
+        BATCH_ROWS.observe(len(batch.rows))
+        return await self._parts.triton.infer(self._claim.configuration.triton_model, self._card, batch.tensors)
 
     async def _store(self, succeeded: Sequence[Succeeded], failed: Sequence[Failed]) -> None:
         async with self._parts.sessions.begin() as session:

@@ -81,7 +81,7 @@ def _show(result: Succeeded, alignment: Alignment) -> _Shown:
             model_class=found.model_class,
             confidence=found.confidence,
             area=found.annotation.area(),
-            attributes={},
+            attributes=dict(found.attributes),
             annotation=found.annotation,
         )
         for ordinal, found in enumerate(result.found)
@@ -150,6 +150,7 @@ async def _copy_detections(session: AsyncSession, claim: segments.Claim, shown: 
         "model_class",
         "confidence",
         "area",
+        "attributes",
         "annotation",
     ]
     records = [
@@ -161,6 +162,7 @@ async def _copy_detections(session: AsyncSession, claim: segments.Claim, shown: 
             detection.model_class,
             detection.confidence,
             detection.area,
+            orjson.dumps(detection.attributes).decode() if detection.attributes else None,
             detection.annotation.model_dump_json(exclude_none=True),
         )
         for one in shown

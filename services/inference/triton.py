@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from services.inference.failures import PartAway
-from shared.model_card import ModelCard, Tensor
+from shared.model_card import ModelCard
+from shared.tensors import Datatype, Tensor
 
 Array = NDArray[Any]
 """What a tensor holds is checked against the card, not by its static type."""
-_NUMPY: dict[str, type[np.generic]] = {
+NUMPY_TYPES: Mapping[Datatype, type[np.generic]] = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
     "INT32": np.int32,
@@ -128,13 +129,10 @@ def _tensor(tensor: Tensor, array: Array) -> grpcclient.InferInput:
 def _checked(array: Array | None, tensor: Tensor, size: int) -> Array:
     if array is None:
         raise BadModelOutput(f"output {tensor.name!r} is missing")
-    expected = (size, *tensor.shape)
-    fits = len(array.shape) == len(expected) and all(
-        wanted in (-1, got) for wanted, got in zip(expected, array.shape, strict=True)
-    )
-    if not fits:
-        raise BadModelOutput(f"output {tensor.name!r} has shape {list(array.shape)}, expected {list(expected)}")
-    if array.dtype != _NUMPY[tensor.datatype]:
+    if array.shape[:1] != (size,) or not tensor.takes(array.shape[1:]):
+        expected = [size, *tensor.shape]
+        raise BadModelOutput(f"output {tensor.name!r} has shape {list(array.shape)}, expected {expected}")
+    if array.dtype != NUMPY_TYPES[tensor.datatype]:
         raise BadModelOutput(f"output {tensor.name!r} is {array.dtype}, expected {tensor.datatype}")
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         raise BadModelOutput(f"output {tensor.name!r} holds NaN or infinity")

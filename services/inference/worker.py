@@ -9,11 +9,13 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from services.inference import runs, segments
-from services.inference.failures import PartAway
+from services.inference.failures import ModelUnusable, PartAway
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
 from services.inference.pipeline import Machinery, Pipeline
 from services.inference.segments import Claim, Lease, LeaseLost
+from services.inference.served_model import ServedModel
+from services.inference.served_models import ServedModels
 from services.inference.triton import ModelBroken
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.unit_of_work import unit_of_work
@@ -31,6 +33,7 @@ class Worker:
         self._parts = machinery
         self._settings = machinery.settings
         self._signals = signals
+        self._models = ServedModels(machinery.store, machinery.triton, machinery.threads)
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._woken = asyncio.Event()
         self._stopping = False
@@ -136,9 +139,13 @@ class Worker:
             SEGMENTS_HELD.set(len(self.held))
 
     async def _run(self, claim: Claim) -> None:
-        if not await self._is_same_model(claim):
+        try:
+            model = await self._model(claim)
+        except ModelUnusable as unusable:
+            async with unit_of_work(self._parts.sessions, self._signals, _ACTOR) as work:
+                await runs.fail(work, claim.model_run_id, str(unusable))
             return
-        pipeline = Pipeline(self._parts, claim)
+        pipeline = Pipeline(self._parts, claim, model)
         self._pipelines[claim.lease] = pipeline
         if self._stopping:  # told to while the model was asked
             pipeline.stop()
@@ -152,17 +159,12 @@ class Worker:
             else:
                 await segments.give_back(work.session, claim)
 
-    async def _is_same_model(self, claim: Claim) -> bool:
+    async def _model(self, claim: Claim) -> ServedModel:
         """All results of a run come from one model version; if it changed, the run stops with a reason."""
         wanted = claim.configuration
-        digest = await self._parts.triton.digest(wanted.triton_model)
-        if digest == wanted.digest:
-            return True
-        async with unit_of_work(self._parts.sessions, self._signals, _ACTOR) as work:
-            await runs.fail(
-                work, claim.model_run_id, "Triton serves another version of the model than the run began with"
-            )
-        return False
+        if await self._parts.triton.digest(wanted.triton_model) != wanted.digest:
+            raise ModelUnusable("Triton serves another version of the model than the run began with")
+        return await self._models.served(wanted)
 
     async def _give_back(self, claim: Claim, error: BaseException) -> None:
         log.warning("segment_given_back", segment=str(claim.segment_id), error=f"{type(error).__name__}: {error}"[:300])

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.alignment import AlignmentEntry
 from shared.contracts.events import RunState, Subject
 from shared.contracts.http import Page
-from shared.model_card import MediaType
+from shared.preprocessing import MediaType
 
 
 class Resource(BaseModel):

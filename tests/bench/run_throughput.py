@@ -15,6 +15,7 @@ from deploy.local.demo.photographs import BROKEN, photographs
 from deploy.local.stack import ROOT, StackOptions
 from services.inference.inputs import prepare_batch
 from services.inference.inputs.content import Content
+from services.inference.served_model import ServedModel
 from services.inference.triton import Array, Triton
 from shared.ids import new_id
 from shared.model_card import BuiltModel
@@ -106,4 +107,5 @@ async def _bare_loop(triton: Triton, built: BuiltModel, tensor: Array) -> float:
 def _decoded(built: BuiltModel) -> Array:
     files: Sequence[bytes] = [content for name, content in photographs(PICTURES) if name != BROKEN]
     contents = [Content(new_id(), content, b"", first_read=False) for content in islice(cycle(files), _ROWS)]
-    return prepare_batch(built.card, contents).tensor
+    (batch,) = prepare_batch(ServedModel.closed(built.card), contents).batches
+    return batch.tensors[built.card.inputs[0].name]

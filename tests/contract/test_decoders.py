@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from services.inference.decoders import DECODERS, decode_batch
 from services.inference.decoders.base import Found
 from services.inference.inputs.placement import Placement
+from services.inference.served_model import ServedModel
 from services.inference.triton import BadModelOutput
 from shared.annotations import ANNOTATION, BoundingBox, Canvas
 from shared.model_card import ModelCard
@@ -77,8 +78,8 @@ def _boxes(random: np.random.Generator, rows: int) -> Outputs:
     }
 
 
-def _probabilities(random: np.random.Generator, rows: int) -> Outputs:
-    return {"probabilities": random.dirichlet(np.ones(len(CLASSES)), rows).astype(np.float32)}
+def _scores_a_class(random: np.random.Generator, rows: int) -> Outputs:
+    return {"scores": random.dirichlet(np.ones(len(CLASSES)), rows).astype(np.float32)}
 
 
 SAMPLES: Mapping[str, Sample] = {
@@ -118,29 +119,29 @@ SAMPLES: Mapping[str, Sample] = {
             "words": _changed("scores", lambda array: np.full(array.shape, b"sure", object)),
         },
     ),
-    "class_probabilities": Sample(
+    "classification": Sample(
         card=ModelCard.model_validate(
             {
                 **_CARD,
                 "task": "image_classification",
                 "annotation_kind": "classification",
-                "decoder": {"name": "class_probabilities"},
-                "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [len(CLASSES)]}],
+                "decoder": {"name": "classification"},
+                "outputs": [{"name": "scores", "datatype": "FP32", "shape": [len(CLASSES)]}],
             }
         ),
-        outputs=_probabilities,
-        empty=lambda rows: {"probabilities": np.zeros((rows, len(CLASSES)), np.float32)},
+        outputs=_scores_a_class,
+        empty=lambda rows: {"scores": np.zeros((rows, len(CLASSES)), np.float32)},
         broken={
-            "logits": _changed("probabilities", _filled(4.2)),
-            "negative": _changed("probabilities", _filled(-0.5)),
-            "NaN": _changed("probabilities", _filled(np.nan)),
-            "a class too many": _changed("probabilities", lambda array: np.concatenate([array, array[:, :1]], axis=1)),
-            "a class too few": _changed("probabilities", lambda array: array[:, 1:]),
-            "a row too few": _changed("probabilities", _one_less),
-            "flat": _changed("probabilities", lambda array: array.ravel()),
-            "scalar": _changed("probabilities", lambda array: np.asarray(array.sum())),
+            "logits": _changed("scores", _filled(4.2)),
+            "negative": _changed("scores", _filled(-0.5)),
+            "NaN": _changed("scores", _filled(np.nan)),
+            "a class too many": _changed("scores", lambda array: np.concatenate([array, array[:, :1]], axis=1)),
+            "a class too few": _changed("scores", lambda array: array[:, 1:]),
+            "a row too few": _changed("scores", _one_less),
+            "flat": _changed("scores", lambda array: array.ravel()),
+            "scalar": _changed("scores", lambda array: np.asarray(array.sum())),
             "missing": lambda _: {},
-            "words": _changed("probabilities", lambda array: np.full(array.shape, b"sure", object)),
+            "words": _changed("scores", lambda array: np.full(array.shape, b"sure", object)),
         },
     ),
 }
@@ -151,7 +152,7 @@ BROKEN = [(name, what) for name, sample in SAMPLES.items() for what in sample.br
 
 def decoded(name: str, outputs: Outputs, rows: int, **changes: Any) -> list[list[Found]]:
     card = SAMPLES[name].card.model_copy(update=changes)
-    return decode_batch(card, outputs, [PLACEMENT] * rows)
+    return decode_batch(ServedModel.closed(card), outputs, [PLACEMENT] * rows)
 
 
 def outputs_of(name: str, rows: int, seed: int = 0) -> Outputs:
@@ -272,10 +273,10 @@ def test_class_numbers_may_be_floats() -> None:
 
 
 def test_the_surest_classes_are_kept_in_order() -> None:
-    found = decoded("class_probabilities", {"probabilities": np.array([[0.3, 0.2, 0.5]], np.float32)}, 1)[0]
+    found = decoded("classification", {"scores": np.array([[0.3, 0.2, 0.5]], np.float32)}, 1)[0]
     assert [one.model_class for one in found] == ["person", "cat"]
 
 
 def test_rounding_is_no_error() -> None:
-    found = decoded("class_probabilities", {"probabilities": np.array([[1.0002, -0.0002, 0.0]], np.float32)}, 1)[0]
+    found = decoded("classification", {"scores": np.array([[1.0002, -0.0002, 0.0]], np.float32)}, 1)[0]
     assert [(one.model_class, one.confidence) for one in found] == [("cat", 1.0)]

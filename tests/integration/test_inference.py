@@ -48,7 +48,8 @@ async def working(world: World, **changed: object) -> AsyncIterator[Worker]:
     triton = Triton(settings.triton_url, settings.inference_deadline_seconds)
     with ThreadPoolExecutor(2) as threads:
         worker = Worker(
-            Machinery(settings, world.sessions, ContentReader(world.store, egress), triton, threads), signals
+            Machinery(settings, world.sessions, world.store, ContentReader(world.store, egress), triton, threads),
+            signals,
         )
         tasks = [asyncio.create_task(task) for task in (worker.work(), worker.beat(), worker.keeper.keep())]
         yield worker

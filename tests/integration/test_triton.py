@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected, Triton
-from shared.model_card import BuiltModel, ModelCard, Tensor
+from shared.model_card import BuiltModel, ModelCard
+from shared.tensors import Tensor
 from tests.support.servers import MODELS
 from tests.support.workers import until_true
 from tests.support.world import built_models

@@ -34,7 +34,7 @@ MODEL: BuiltModel = built(
         outputs=[{"name": "probabilities", "datatype": "FP32", "shape": [2]}],
         max_batch_size=16,
         preprocessing={"kind": "plain_text"},
-        decoder={"name": "class_probabilities"},
+        decoder={"name": "classification", "parameters": {"scores": "probabilities"}},
     )
 )
 """Reads texts that are numbers and says `even` or `odd` of each with 0.9."""
@@ -150,7 +150,7 @@ async def working(
     with ThreadPoolExecutor(2) as threads:
         reader = ContentReader(world.store, egress)
         running = RunningWorker(
-            Worker(Machinery(settings, sessions or world.sessions, reader, triton, threads), signals)
+            Worker(Machinery(settings, sessions or world.sessions, world.store, reader, triton, threads), signals)
         )
         try:
             yield running

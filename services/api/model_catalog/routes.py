@@ -18,7 +18,8 @@ from services.api.model_catalog.schemas import (
 from services.api.paging import by_id
 from services.api.problems import problems
 from shared.contracts.http import Page
-from shared.model_card import MediaType, Task
+from shared.model_card import Task
+from shared.preprocessing import MediaType
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=IdempotentRoute)
 

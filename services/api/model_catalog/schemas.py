@@ -11,7 +11,8 @@ from services.api.model_catalog.suggest import Match, Slot, SuggestedAlignment
 from shared.alignment import Target
 from shared.annotations import FeatureType
 from shared.database.tables import CatalogModelRow
-from shared.model_card import MediaType, ModelCard, Task, triton_name
+from shared.model_card import ModelCard, Task, triton_name
+from shared.preprocessing import MediaType
 
 ModelState = Literal["loading", "ready", "unavailable"]
 

@@ -13,8 +13,8 @@ from shared.contracts.events import OntologyUpdated
 from shared.database.tables import FeatureSchemaRow, OntologyRow, ProjectRow
 from shared.database.unit_of_work import UnitOfWork
 from shared.errors import Conflict, FieldError, Unprocessable
-from shared.model_card import MediaType
 from shared.ontology import Ontology, check_ontology, features, with_ids
+from shared.preprocessing import MediaType
 
 # Annotations, answers and targets name features and options by id at any depth, so ids are looked for in their text.
 _IN_USE = text("""

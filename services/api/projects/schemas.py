@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from shared.database.tables import OntologyRow
-from shared.model_card import MediaType
 from shared.ontology import Classification, Ontology, Tool
+from shared.preprocessing import MediaType
 
 _ONTOLOGY: JsonValue = {"tools": [{"type": "bounding_box", "name": "Person"}]}
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
 from services.inference.inputs.placement import Placement
+from services.inference.served_model import ServedModel
 from services.inference.triton import Array, BadModelOutput
 from shared.annotations import BoundingBox
 from shared.model_card import ModelCard
@@ -27,11 +28,11 @@ class BoxParameters(Parameters):
 
 
 def decode(
-    card: ModelCard, parameters: BoxParameters, outputs: Outputs, placements: Sequence[Placement]
+    model: ServedModel, parameters: BoxParameters, outputs: Outputs, placements: Sequence[Placement]
 ) -> list[list[Found]]:
     boxes, scores, classes = outputs[parameters.boxes], outputs[parameters.scores], outputs[parameters.classes]
     return [
-        _row(card, parameters.nms_iou, (boxes[index], scores[index], classes[index]), placement)
+        _row(model.card, parameters.nms_iou, (boxes[index], scores[index], classes[index]), placement)
         for index, placement in enumerate(placements)
     ]
 

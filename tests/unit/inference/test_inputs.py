@@ -16,8 +16,10 @@ from services.inference.inputs import center_crop, letterbox, plain_text, prepar
 from services.inference.inputs.content import Content
 from services.inference.inputs.image import decode_image
 from services.inference.inputs.placement import Placement
+from services.inference.served_model import ServedModel
 from shared.annotations import Canvas
-from shared.model_card import CenterCrop, Letterbox, ModelCard, PlainText
+from shared.model_card import ModelCard
+from shared.preprocessing import CenterCrop, Letterbox, PlainText
 from tests.unit.shared.test_model_card import card
 
 BOX = Letterbox(width=64, height=64, fill=114)
@@ -238,21 +240,22 @@ def test_a_bad_row_leaves_no_gap_in_the_batch() -> None:
     colours = [RED, GREEN, BLUE]
     bodies = [saved(Image.new("RGB", (64, 64), colour)) for colour in colours]
     contents = [content(0, b"no"), *(content(n, body) for n, body in enumerate(bodies, 1)), content(4, b"")]
-    batch = prepare_batch(card(), contents)
-    assert batch.tensor.shape == (3, 64, 64, 3)
-    for row, colour, pixels in zip(batch.rows, colours, batch.tensor, strict=True):
+    prepared = prepare_batch(ServedModel.closed(card()), contents)
+    (batch,) = prepared.batches
+    assert batch.tensors["images"].shape == (3, 64, 64, 3)
+    for row, colour, pixels in zip(batch.rows, colours, batch.tensors["images"], strict=True):
         assert (pixels == colour).all()
         assert (row.facts.mime_type, row.facts.width, row.facts.height) == ("image/png", 64, 64)
     assert [row.content.data_row_id.int for row in batch.rows] == [1, 2, 3]
-    assert [(bad.data_row_id.int, error.code) for bad, error in batch.failed] == [
+    assert [(bad.data_row_id.int, error.code) for bad, error in prepared.failed] == [
         (0, "not_an_image"),
         (4, "not_an_image"),
     ]
 
 
 def test_a_batch_of_bad_rows_is_empty() -> None:
-    batch = prepare_batch(card(), [content(0, b"no")])
-    assert (len(batch.tensor), len(batch.rows), len(batch.failed)) == (0, 0, 1)
+    prepared = prepare_batch(ServedModel.closed(card()), [content(0, b"no")])
+    assert (len(prepared.batches), len(prepared.failed)) == (0, 1)
 
 
 def reader() -> ModelCard:
@@ -267,9 +270,10 @@ def reader() -> ModelCard:
 
 def test_texts_keep_their_bytes_and_count_code_points() -> None:
     texts = ["words", "", "naïve 👩‍🚀"]
-    batch = prepare_batch(reader(), [content(n, text.encode()) for n, text in enumerate(texts)])
-    assert batch.tensor.shape == (3, 1)
-    assert [bytes(row[0]).decode() for row in batch.tensor] == texts
+    prepared = prepare_batch(ServedModel.closed(reader()), [content(n, text.encode()) for n, text in enumerate(texts)])
+    (batch,) = prepared.batches
+    assert batch.tensors["text"].shape == (3, 1)
+    assert [bytes(row[0]).decode() for row in batch.tensors["text"]] == texts
     assert [row.facts.length for row in batch.rows] == [len(text) for text in texts]
     assert batch.rows[2].placement.canvas.length == len(texts[2])
 

@@ -7,8 +7,8 @@ import pytest
 
 from shared.annotations import FeatureType
 from shared.ids import new_id
-from shared.model_card import MediaType
 from shared.ontology import MAX_DEPTH, MAX_FEATURES, FeatureSchema, Ontology, check_ontology, features, with_ids
+from shared.preprocessing import MediaType
 
 SCENE = {"type": "radio", "name": "Scene", "options": [{"name": "in"}, {"name": "out"}]}
 

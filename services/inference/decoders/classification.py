@@ -1,0 +1,41 @@
+"""One score a class for the whole data row; the surest `top_k` are kept."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+
+from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
+from services.inference.decoders.scores import ACTIVATION, Activation, activated
+from services.inference.inputs.placement import Placement
+from services.inference.served_model import ServedModel
+from services.inference.triton import Array, BadModelOutput
+from shared.annotations import Classification
+
+_WHOLE = Classification()
+
+
+class ClassificationParameters(Parameters):
+    scores: str = Field("scores", description="the output: one score for each class of the card")
+    activation: Activation = Field("none", description=ACTIVATION)
+
+
+def decode(
+    model: ServedModel, parameters: ClassificationParameters, outputs: Outputs, placements: Sequence[Placement]
+) -> list[list[Found]]:
+    rows = outputs[parameters.scores]
+    if rows.shape != (len(placements), len(model.classes)):
+        raise BadModelOutput(f"expected {len(model.classes)} scores a row, got shape {list(rows.shape)}")
+    return [_row(model, row) for row in activated(rows, parameters.activation)]
+
+
+def _row(model: ServedModel, row: Array) -> list[Found]:
+    surest = np.argsort(-row, kind="stable")[: model.card.top_k]
+    return [
+        Found(model.classes[int(index)], float(row[index]), _WHOLE)
+        for index in surest
+        if row[index] >= model.card.floor
+    ]
+
+
+DECODER = Decoder(version=1, parameters=ClassificationParameters, decode=decode)
