@@ -7,7 +7,7 @@ from uuid import UUID
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
-from shared.contracts.events import Progress
+from shared.contracts.progress import Progress
 from shared.telemetry import logger
 
 _GROWN = "prelabel:streams"

@@ -1,14 +1,35 @@
 """What a model run froze at submit: enough to repeat it, and all a worker needs besides the rows."""
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from shared.model_card import ModelCard
 
+SampleMethod = Literal["random", "first", "stratified", "chosen"]
+
+
+class Sample(BaseModel):
+    """How the data rows of a preview were chosen. `size` is what was asked for; there may be fewer data rows.
+
+    `preview_id` is the preview whose data rows were taken again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: SampleMethod
+    size: int
+    seed: int | None = None
+    field: str | None = None
+    preview_id: UUID | None = None
+
 
 class RunConfiguration(BaseModel):
-    """`floor` is the lowest confidence stored; `digest` names the exact model version."""
+    """`floor` is the lowest confidence stored; `digest` names the exact model version.
+
+    A preview has a `sample`; a run that was submitted from a preview has its `preview_id`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -22,3 +43,5 @@ class RunConfiguration(BaseModel):
     batch_ids: tuple[UUID, ...] = ()
     only_unlabeled: bool = False
     limit: int | None = None
+    sample: Sample | None = None
+    preview_id: UUID | None = None

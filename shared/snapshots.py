@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.events import NOTIFYING_TYPES, Envelope
+from shared.contracts.envelope import Envelope
+from shared.contracts.events import NOTIFYING_TYPES
 from shared.contracts.http import DEFAULT_PAGE_SIZE
 from shared.contracts.resources import (
     ModelRun,
@@ -18,6 +19,8 @@ from shared.contracts.resources import (
     NamedAlignmentEntry,
     Notification,
     Notifications,
+    Preview,
+    PreviewSummary,
     Project,
     RunModel,
     RunParameters,
@@ -36,7 +39,9 @@ from shared.run_configuration import RunConfiguration
 
 _NOTIFICATIONS_PATH = "/v1/notifications"
 _PROJECT_FIELDS = set(Project.model_fields)
-_RUN_FIELDS = set(ModelRunSummary.model_fields) - {"done", "succeeded", "failed", "skipped", "detections"}
+_COUNTED = {"done", "succeeded", "failed", "skipped", "detections"}
+_RUN_FIELDS = set(ModelRunSummary.model_fields) - _COUNTED
+_PREVIEW_FIELDS = set(PreviewSummary.model_fields) - _COUNTED - {"sample"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,9 @@ class RunCounters:
     def done(self) -> int:
         return self.succeeded + self.failed + self.skipped
 
+    def shown(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in _COUNTED}
+
 
 async def project_snapshot(session: AsyncSession, workspace_id: UUID, project_id: UUID) -> Project | None:
     row = await session.scalar(
@@ -62,17 +70,16 @@ async def project_snapshot(session: AsyncSession, workspace_id: UUID, project_id
 
 async def model_run_snapshot(session: AsyncSession, workspace_id: UUID, model_run_id: UUID) -> ModelRun | None:
     """None for a preview, and for a run of a deleted project, as well."""
-    row = await session.scalar(
-        select(ModelRunRow)
-        .join(ProjectRow, ProjectRow.id == ModelRunRow.project_id)
-        .where(
-            ModelRunRow.id == model_run_id,
-            ModelRunRow.workspace_id == workspace_id,
-            ModelRunRow.purpose != "preview",
-            ProjectRow.deleted_at.is_(None),
-        )
-    )
+    wanted = _present(workspace_id).where(ModelRunRow.id == model_run_id, ModelRunRow.purpose != "preview")
+    row = await session.scalar(wanted)
     return await model_run_of(session, row) if row else None
+
+
+async def preview_snapshot(session: AsyncSession, workspace_id: UUID, preview_id: UUID) -> Preview | None:
+    """None for a run as well."""
+    wanted = _present(workspace_id).where(ModelRunRow.id == preview_id, ModelRunRow.purpose == "preview")
+    row = await session.scalar(wanted)
+    return await preview_of(session, row) if row else None
 
 
 async def model_run_of(session: AsyncSession, row: ModelRunRow) -> ModelRun:
@@ -85,15 +92,33 @@ async def model_run_of(session: AsyncSession, row: ModelRunRow) -> ModelRun:
     )
 
 
+async def preview_of(session: AsyncSession, row: ModelRunRow) -> Preview:
+    configuration = RunConfiguration.model_validate(row.configuration)
+    return Preview(
+        **dict(preview_summary_of(row, await run_counters(session, row))),
+        model=_run_model(configuration),
+        floor=configuration.floor,
+        criteria=configuration.criteria,
+        ontology_version=configuration.ontology_version,
+        alignment=await _named_alignment(session, row),
+    )
+
+
+def preview_summary_of(row: ModelRunRow, counters: RunCounters) -> PreviewSummary:
+    return PreviewSummary.model_validate(
+        {
+            **{name: getattr(row, name) for name in _PREVIEW_FIELDS},
+            "sample": row.configuration["sample"],
+            **counters.shown(),
+        }
+    )
+
+
 def summary_of(row: ModelRunRow, counters: RunCounters) -> ModelRunSummary:
     return ModelRunSummary.model_validate(
         {
             **{name: getattr(row, name) for name in _RUN_FIELDS},
-            "done": counters.done,
-            "succeeded": counters.succeeded,
-            "failed": counters.failed,
-            "skipped": counters.skipped,
-            "detections": counters.detections,
+            **counters.shown(),
         }
     )
 
@@ -165,6 +190,15 @@ def _notification(event: EventRow, read: NotificationReadRow | None) -> Notifica
         occurred_at=envelope.occurred_at,
         data=envelope.data,
         read_at=read.read_at if read else None,
+    )
+
+
+def _present(workspace_id: UUID) -> Select[ModelRunRow]:
+    """Runs and previews of projects that are not deleted."""
+    return (
+        select(ModelRunRow)
+        .join(ProjectRow, ProjectRow.id == ModelRunRow.project_id)
+        .where(ModelRunRow.workspace_id == workspace_id, ProjectRow.deleted_at.is_(None))
     )
 
 

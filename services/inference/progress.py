@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import func, select
 
 from services.inference.segments import Claim, Lease
-from shared.contracts.events import Progress
+from shared.contracts.progress import Progress
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.tables import ModelRunRow, SegmentRow
 from shared.hints import Hints
@@ -58,10 +58,10 @@ class ProgressReporter:
 
     async def _progress(self, claim: Claim) -> Progress | None:
         async with self._sessions() as session:
-            total = await session.scalar(select(ModelRunRow.total).where(ModelRunRow.id == claim.model_run_id))
+            run = await session.get(ModelRunRow, claim.model_run_id)
             sums = select(func.sum(SegmentRow.succeeded + SegmentRow.skipped), func.sum(SegmentRow.failed))
             good, failed = (await session.execute(sums.where(SegmentRow.model_run_id == claim.model_run_id))).one()
-        if total is None:
+        if run is None:
             return None
         done = (good or 0) + (failed or 0)
         rate = self._rates.setdefault(claim.model_run_id, _Rate()).at(time.monotonic(), done)
@@ -69,11 +69,12 @@ class ProgressReporter:
             workspace_id=claim.workspace_id,
             project_id=claim.project_id,
             model_run_id=claim.model_run_id,
+            purpose=run.purpose,
             done=done,
-            total=total,
+            total=run.total,
             failed=failed or 0,
             rows_per_second=round(rate, 2) if rate else None,
-            eta_seconds=round((total - done) / rate, 1) if rate else None,
+            eta_seconds=round((run.total - done) / rate, 1) if rate else None,
         )
 
 

@@ -1,11 +1,11 @@
 """Moves of a run that workers make: started, stalled and back, ended. The run's row is locked before its stream."""
 
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
 
-from shared.contracts.events import RUN_EVENTS, ModelRunUnstalled, RunState
+from shared.contracts.event import RunState
+from shared.database.run_events import state_event, unstalled_event
 from shared.database.tables import ModelRunRow, RowOutcomeRow, SegmentRow
 from shared.database.unit_of_work import UnitOfWork
 
@@ -132,22 +132,4 @@ async def _end(work: UnitOfWork, run: ModelRunRow, state: RunState, reason: str 
 async def _move(work: UnitOfWork, run: ModelRunRow, state: RunState, reason: str | None = None) -> None:
     woken = run.state == "stalled" and state == "running"
     run.state, run.state_reason = state, reason
-    event = ModelRunUnstalled if woken else RUN_EVENTS[state]
-    work.emit(event(**facts(run)))
-
-
-def facts(run: ModelRunRow) -> dict[str, Any]:
-    """What every `model_run.*` event says."""
-    return {
-        "workspace_id": run.workspace_id,
-        "project_id": run.project_id,
-        "model_run_id": run.id,
-        "state": run.state,
-        "reason": run.state_reason,
-        "execution": run.execution,
-        "total": run.total,
-        "succeeded": run.succeeded,
-        "failed": run.failed,
-        "skipped": run.skipped,
-        "detections": run.detections,
-    }
+    work.emit(unstalled_event(run) if woken else state_event(run))

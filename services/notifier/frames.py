@@ -5,8 +5,8 @@ import json
 from pydantic import BaseModel
 
 from services.notifier.wire import text_frame
-from shared.contracts.events import Progress
 from shared.contracts.messages import RunProgress, ServerPing, ServerPong
+from shared.contracts.progress import Progress
 from shared.database.event_log import LoggedEvent
 
 
@@ -36,7 +36,9 @@ def event_frame(event: LoggedEvent) -> SharedFrame:
 
 
 def progress_frame(progress: Progress) -> SharedFrame:
-    shown = RunProgress(**progress.model_dump(include=set(RunProgress.model_fields)))
+    numbers = progress.model_dump(include=set(RunProgress.model_fields) - {"model_run_id", "preview_id"})
+    name = "preview_id" if progress.purpose == "preview" else "model_run_id"
+    shown = RunProgress(**{name: progress.model_run_id}, **numbers)
     return SharedFrame("progress", shown.model_dump_json()[1:-1])
 
 

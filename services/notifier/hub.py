@@ -8,7 +8,7 @@ from services.notifier.client import Client
 from services.notifier.frames import progress_frame
 from services.notifier.stream import Listener, Stream
 from services.notifier.topics import Topic
-from shared.contracts.events import Progress
+from shared.contracts.progress import Progress
 
 
 class Hub:

@@ -9,7 +9,7 @@ from services.notifier import metrics
 from services.notifier.hub import Hub
 from services.notifier.log import EventLog, PastEvents
 from services.notifier.stream import HistoryLost, Stream
-from shared.contracts.events import Progress
+from shared.contracts.progress import Progress
 from shared.database.event_log import Head
 from shared.errors import Unavailable
 from shared.hints import Hint

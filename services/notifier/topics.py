@@ -6,7 +6,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.tickets import Identity
@@ -15,7 +15,7 @@ from shared.database.event_log import LoggedEvent
 from shared.database.tables import ModelRunRow, ProjectRow
 from shared.errors import NotFound
 from shared.page_tokens import Pager
-from shared.snapshots import model_run_snapshot, notifications_snapshot, project_snapshot
+from shared.snapshots import model_run_snapshot, notifications_snapshot, preview_snapshot, project_snapshot
 
 Found = TypeVar("Found")
 Selector: TypeAlias = UUID | Literal["all", "notifying"]
@@ -70,21 +70,25 @@ class ModelRunTopic:
     model_run_id: UUID
 
     async def find(self, session: AsyncSession, identity: Identity) -> Topic:
-        found = await session.scalar(
-            select(ModelRunRow.project_id)
-            .join(ProjectRow, ProjectRow.id == ModelRunRow.project_id)
-            .where(
-                ModelRunRow.id == self.model_run_id,
-                ModelRunRow.workspace_id == identity.workspace_id,
-                ModelRunRow.purpose != "preview",
-                ProjectRow.deleted_at.is_(None),
-            )
-        )
+        found = await session.scalar(_project_of(self.model_run_id, identity).where(ModelRunRow.purpose != "preview"))
         return Topic(_known(found), self.model_run_id)
 
     async def snapshot(self, session: AsyncSession, identity: Identity, pager: Pager) -> BaseModel:
         del pager
         return _known(await model_run_snapshot(session, identity.workspace_id, self.model_run_id))
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewTopic:
+    preview_id: UUID
+
+    async def find(self, session: AsyncSession, identity: Identity) -> Topic:
+        found = await session.scalar(_project_of(self.preview_id, identity).where(ModelRunRow.purpose == "preview"))
+        return Topic(_known(found), self.preview_id)
+
+    async def snapshot(self, session: AsyncSession, identity: Identity, pager: Pager) -> BaseModel:
+        del pager
+        return _known(await preview_snapshot(session, identity.workspace_id, self.preview_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,11 @@ class NotificationsTopic:
         return await notifications_snapshot(session, identity.workspace_id, identity.member_id, pager)
 
 
-TOPICS: Mapping[str, Callable[[UUID], WantedTopic]] = {"project": ProjectTopic, "model_run": ModelRunTopic}
+TOPICS: Mapping[str, Callable[[UUID], WantedTopic]] = {
+    "project": ProjectTopic,
+    "model_run": ModelRunTopic,
+    "preview": PreviewTopic,
+}
 """Topics of one resource, written as `<name>:<id>`."""
 
 
@@ -120,6 +128,18 @@ def selectors_of(event: LoggedEvent) -> tuple[Selector, ...]:
     if event.type in NOTIFYING_TYPES:
         return ("all", event.subject_id, "notifying")
     return ("all", event.subject_id)
+
+
+def _project_of(run_id: UUID, identity: Identity) -> Select[UUID]:
+    return (
+        select(ModelRunRow.project_id)
+        .join(ProjectRow, ProjectRow.id == ModelRunRow.project_id)
+        .where(
+            ModelRunRow.id == run_id,
+            ModelRunRow.workspace_id == identity.workspace_id,
+            ProjectRow.deleted_at.is_(None),
+        )
+    )
 
 
 def _known(found: Found | None) -> Found:

@@ -3,54 +3,21 @@
 Events change by addition only; a breaking change is a new `type`. Written strictly, read leniently.
 """
 
-from datetime import datetime
-from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
-RunState = Literal[
-    "queued",
-    "running",
-    "stalled",
-    "paused",
-    "completed",
-    "completed_with_errors",
-    "cancelled",
-    "failed",
-]
-SubjectKind = Literal["project", "model_run", "data_row", "batch", "model", "api_key", "operation"]
-
-
-class Event(BaseModel):
-    """What happened. Lies in the project's stream where it is of a project, else in the workspace's.
-
-    One that `notifies` is in the workspace's stream too, where the notifications list reads it.
-    """
-
-    # An undeclared field is a contract bug: fail at construction, not in a client.
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    type: ClassVar[str]
-    version: ClassVar[int] = 1
-    notifies: ClassVar[bool] = False
-    subject_kind: ClassVar[SubjectKind]
-
-    workspace_id: UUID
-
-    def subject_id(self) -> UUID:
-        found: UUID = getattr(self, f"{self.subject_kind}_id")
-        return found
-
-    def of_project(self) -> UUID | None:
-        return None
-
-
-class ProjectEvent(Event):
-    project_id: UUID
-
-    def of_project(self) -> UUID | None:
-        return self.project_id
+from shared.contracts.event import Event, ProjectEvent, RunState
+from shared.contracts.preview_events import (
+    PreviewCancelled,
+    PreviewCompleted,
+    PreviewCompletedWithErrors,
+    PreviewDeleted,
+    PreviewFailed,
+    PreviewQueued,
+    PreviewRealigned,
+    PreviewStalled,
+    PreviewStarted,
+    PreviewUnstalled,
+)
 
 
 class ProjectCreated(ProjectEvent):
@@ -231,6 +198,16 @@ EVENTS: tuple[type[Event], ...] = (
     ModelRunCompletedWithErrors,
     ModelRunCancelled,
     ModelRunFailed,
+    PreviewQueued,
+    PreviewStarted,
+    PreviewStalled,
+    PreviewUnstalled,
+    PreviewCompleted,
+    PreviewCompletedWithErrors,
+    PreviewCancelled,
+    PreviewFailed,
+    PreviewRealigned,
+    PreviewDeleted,
     OperationSucceeded,
     OperationFailed,
     OperationCancelled,
@@ -240,47 +217,4 @@ EVENTS: tuple[type[Event], ...] = (
 
 NOTIFYING_TYPES = frozenset(event.type for event in EVENTS if event.notifies)
 
-RUN_EVENTS: dict[RunState, type[ModelRunEvent]] = {
-    "queued": ModelRunQueued,
-    "running": ModelRunStarted,
-    "stalled": ModelRunStalled,
-    "paused": ModelRunPaused,
-    "completed": ModelRunCompleted,
-    "completed_with_errors": ModelRunCompletedWithErrors,
-    "cancelled": ModelRunCancelled,
-    "failed": ModelRunFailed,
-}
-
 TERMINAL_STATES: frozenset[RunState] = frozenset({"completed", "completed_with_errors", "cancelled", "failed"})
-
-
-class Subject(BaseModel):
-    kind: str
-    id: UUID
-
-
-class Envelope(BaseModel):
-    """An event as it is stored and sent. `actor` is `member:<id>` or `service:<name>`."""
-
-    id: UUID
-    type: str
-    version: int
-    subject: Subject
-    actor: str
-    occurred_at: datetime
-    data: dict[str, Any]
-
-
-class Progress(BaseModel):
-    """How far a run is: last value wins, not in the log, at most five a second a run."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    workspace_id: UUID
-    project_id: UUID
-    model_run_id: UUID
-    done: int
-    total: int
-    failed: int
-    rows_per_second: float | None
-    eta_seconds: float | None

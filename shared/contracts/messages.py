@@ -12,9 +12,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
-from shared.contracts.events import Envelope
+from shared.contracts.envelope import Envelope
 from shared.contracts.http import Problem
-from shared.contracts.resources import ModelRun, Notifications, Project
+from shared.contracts.resources import ModelRun, Notifications, Preview, Project
 
 SUBPROTOCOL = "prelabel.v1"
 
@@ -112,7 +112,7 @@ class Subscribed(_FromServer):
     epoch: str
     offset: Offset
     recovered: bool
-    snapshot: Project | ModelRun | Notifications | None = None
+    snapshot: Project | ModelRun | Preview | Notifications | None = None
 
     @model_serializer(mode="wrap")
     def _without_empty_snapshot(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -137,14 +137,24 @@ class EventMessage(_FromServer):
 
 
 class RunProgress(_FromServer):
-    """How far a run is. Last value wins; never logged, may be skipped; the terminal event is exact."""
+    """How far a run or a preview is; the id that is there says which. Last value wins; never logged, may be skipped;
+    the terminal event is exact."""
 
-    model_run_id: UUID
+    model_run_id: UUID | None = None
+    preview_id: UUID | None = None
     done: int
     total: int
     failed: int
     rows_per_second: float | None
     eta_seconds: float | None
+
+    @model_serializer(mode="wrap")
+    def _with_one_id(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = serialize(self)
+        for name in ("model_run_id", "preview_id"):
+            if written[name] is None:
+                del written[name]
+        return written
 
 
 class ProgressMessage(RunProgress):

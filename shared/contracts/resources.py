@@ -1,15 +1,17 @@
 """Resources that two services show in the same words: the api as a GET body, the notifier as a snapshot."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.alignment import AlignmentEntry
-from shared.contracts.events import RunState, Subject
+from shared.contracts.envelope import Subject
+from shared.contracts.event import RunPurpose, RunState
 from shared.contracts.http import Page
 from shared.preprocessing import MediaType
+from shared.run_configuration import Sample
 
 
 class Resource(BaseModel):
@@ -47,6 +49,7 @@ class RunParameters(Resource):
     batch_ids: tuple[UUID, ...] = Field(description="empty when all data rows of the project were meant")
     only_unlabeled: bool
     limit: int | None
+    preview_id: UUID | None = Field(description="the preview whose model, criteria and alignment were taken")
 
 
 class NamedAlignmentEntry(AlignmentEntry):
@@ -62,7 +65,7 @@ class ModelRunSummary(Resource):
     id: UUID
     project_id: UUID
     catalog_model_id: UUID | None = Field(description="null when the predictions were made elsewhere")
-    purpose: Literal["run", "preview", "import"]
+    purpose: RunPurpose
     name: str
     state: RunState
     state_reason: str | None
@@ -87,6 +90,42 @@ class ModelRun(ModelRunSummary):
 
     model: RunModel | None = Field(description="null when the predictions were made elsewhere")
     configuration: RunParameters | None
+    alignment: tuple[NamedAlignmentEntry, ...]
+
+
+class PreviewSummary(Resource):
+    """A model tried on a sample of the project's data rows. Nothing of it is for review.
+
+    `done` counts rows with an outcome. While the preview is open the counters are those of this moment.
+    """
+
+    id: UUID
+    project_id: UUID
+    catalog_model_id: UUID
+    name: str
+    state: RunState
+    state_reason: str | None
+    alignment_version: int = Field(description="the ETag; a change of alignment or thresholds is a new version")
+    sample: Sample
+    total: int
+    done: int
+    succeeded: int
+    failed: int
+    skipped: int
+    detections: int = Field(description="what the model said, shown or not")
+    created_by: UUID
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Preview(PreviewSummary):
+    """A preview with what it was asked to do."""
+
+    model: RunModel
+    floor: float = Field(description="the lowest confidence that is stored; no threshold may lie below")
+    criteria: dict[str, str]
+    ontology_version: int
     alignment: tuple[NamedAlignmentEntry, ...]
 
 

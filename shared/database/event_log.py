@@ -13,7 +13,8 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.events import Envelope, Event, Subject
+from shared.contracts.envelope import Envelope, Subject
+from shared.contracts.event import Event
 from shared.database.tables import EventRow, StreamRow
 from shared.ids import new_id
 

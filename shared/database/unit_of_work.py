@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.events import Event
+from shared.contracts.event import Event
 from shared.contracts.jobs import Doorbell
 from shared.database.engine import Sessions
 from shared.database.event_log import append_events

@@ -11,20 +11,11 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from shared.contracts.events import (
-    EVENTS,
-    NOTIFYING_TYPES,
-    RUN_EVENTS,
-    TERMINAL_STATES,
-    Envelope,
-    Event,
-    ModelRunEvent,
-    OperationEvent,
-    ProjectEvent,
-    RunState,
-    SubjectKind,
-)
+from shared.contracts.envelope import Envelope
+from shared.contracts.event import Event, ProjectEvent, RunState, SubjectKind
+from shared.contracts.events import EVENTS, NOTIFYING_TYPES, TERMINAL_STATES, ModelRunEvent, OperationEvent
 from shared.database.event_log import envelope
+from shared.database.run_events import PREVIEW_EVENTS, RUN_EVENTS
 from shared.ids import new_id
 
 ALL = pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.type))
@@ -110,6 +101,14 @@ def test_every_state_of_a_run_has_its_event() -> None:
     assert set(RUN_EVENTS) == set(get_args(RunState))
     assert set(RUN_EVENTS.values()) <= set(EVENTS)
     assert {RUN_EVENTS[state] for state in TERMINAL_STATES} <= {event for event in EVENTS if event.notifies}
+
+
+def test_previews_do_not_notify_and_are_no_runs() -> None:
+    assert set(PREVIEW_EVENTS) == set(get_args(RunState)) - {"paused"}
+    of_a_preview = {event for event in EVENTS if event.subject_kind == "preview"}
+    assert set(PREVIEW_EVENTS.values()) <= of_a_preview
+    assert not any(event.notifies for event in of_a_preview)
+    assert all(event.type.startswith("preview.") and "model_run_id" not in event.model_fields for event in of_a_preview)
 
 
 def test_events_of_a_run_say_the_same() -> None:

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from services.inference.settings import InferenceSettings
-from shared.contracts.events import ApiKeyCreated, BatchCreated, Envelope, Event, ModelRunCompleted
+from shared.contracts.envelope import Envelope
+from shared.contracts.event import Event
+from shared.contracts.events import ApiKeyCreated, BatchCreated, ModelRunCompleted
 from shared.contracts.jobs import Doorbell
 from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.event_log import LoggedEvent, read_events, read_head

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import delete, update
 
 from deploy.local.stack import Addresses
-from shared.contracts.events import ApiKeyCreated, ModelRunCompleted, Progress
+from shared.contracts.events import ApiKeyCreated, ModelRunCompleted
+from shared.contracts.progress import Progress
 from shared.database.tables import EventRow, StreamRow
 from shared.database.unit_of_work import transaction
 from shared.hints import Hints

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from services.inference.progress import ProgressReporter
 from services.inference.segments import Claim, claim
 from services.inference.settings import InferenceSettings
-from shared.contracts.events import Progress
+from shared.contracts.progress import Progress
 from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.unit_of_work import transaction, unit_of_work
 from shared.hints import Hints

@@ -23,7 +23,8 @@ from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 
 from deploy.local.stack import ROOT, Addresses
-from shared.contracts.events import Event, ModelRunStarted, ProjectUpdated
+from shared.contracts.event import Event
+from shared.contracts.events import ModelRunStarted, ProjectUpdated
 from shared.contracts.messages import SERVER_MESSAGE, SUBPROTOCOL
 from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.event_log import create_stream

@@ -10,9 +10,10 @@ from sqlalchemy import func, select, update
 from shared.alignment import Detection
 from shared.alignment import select as select_shown
 from shared.annotations import Annotation, BoundingBox, Classification
-from shared.contracts.events import RUN_EVENTS, RunState
+from shared.contracts.event import RunState
 from shared.database.alignments import read_alignment
 from shared.database.engine import Sessions
+from shared.database.run_events import state_event
 from shared.database.tables import (
     CatalogModelRow,
     DetectionRow,
@@ -110,20 +111,7 @@ class FakeWorker:
                 run.detections += segment.detections
                 segment.state = "done"
             run.state, run.finished_at = state, await work.session.scalar(select(func.now()))
-            work.emit(
-                RUN_EVENTS[state](
-                    workspace_id=run.workspace_id,
-                    project_id=run.project_id,
-                    model_run_id=run_id,
-                    state=state,
-                    execution=1,
-                    total=run.total,
-                    succeeded=run.succeeded,
-                    failed=run.failed,
-                    skipped=run.skipped,
-                    detections=run.detections,
-                )
-            )
+            work.emit(state_event(run))
 
     async def take(self, run_id: UUID) -> int:
         """Lease all segments; says at which generation."""

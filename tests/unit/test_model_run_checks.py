@@ -14,7 +14,8 @@ from services.api.model_runs.submit import segment_size
 from services.api.model_runs.transitions import MOVES, check_move
 from shared.alignment import Alignment, AlignmentEntry, Condition, Detection, Range, Target, select
 from shared.annotations import BoundingBox, FeatureType
-from shared.contracts.events import TERMINAL_STATES, RunState
+from shared.contracts.event import RunState
+from shared.contracts.events import TERMINAL_STATES
 from shared.errors import Conflict
 from shared.pre_label_id import PreLabelId, parse_pre_label_id
 

@@ -6,10 +6,10 @@ from sqlalchemy import func, select
 
 from services.api.access.principal import Principal
 from services.api.model_runs import queries
-from services.api.model_runs.events import emit_state
 from services.api.model_runs.schemas import Results
 from services.api.model_runs.transitions import check_move
-from shared.contracts.events import RunState
+from shared.contracts.event import RunState
+from shared.database.run_events import state_event
 from shared.database.tables import ModelRunRow
 from shared.database.unit_of_work import UnitOfWork
 
@@ -40,4 +40,4 @@ async def cancel_held_run(work: UnitOfWork, run: ModelRunRow, reason: str | None
     run.detections = counters.detections
     run.finished_at = (await work.session.execute(select(func.clock_timestamp()))).scalar_one()
     await work.session.flush()
-    emit_state(work, run)
+    work.emit(state_event(run))

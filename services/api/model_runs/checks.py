@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a submitted run, by JSON pointer. Pure: what is in the tables is given."""
+"""All that can be wrong with a submitted run or preview, by JSON pointer. Pure: what is in the tables is given."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
@@ -26,25 +26,29 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a submitted run stands on: `features` of the present ontology, `removed` ones of earlier versions."""
+    """The model, and the features of the present ontology; `removed` are those of earlier versions."""
 
     card: ModelCard
     features: Mapping[UUID, FeatureSchema]
     removed: Set[UUID]
-    rows: Rows
 
 
-def check_submission(wanted: ModelRunCreate, ground: Ground) -> tuple[AlignmentEntry, ...]:
-    """The alignment with every threshold and target type resolved. Raises Unprocessable with all that is wrong."""
-    problems = Problems()
-    check_rows(wanted, ground.rows, problems)
+@dataclass(frozen=True, slots=True)
+class Aligning:
+    """How the model is to be used: `threshold` is for every entry without its own, the card's when None."""
+
+    entries: Sequence[AlignmentEntryCreate]
+    threshold: float | None = None
+    criteria: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_alignment(wanted: Aligning, ground: Ground, problems: Problems) -> tuple[AlignmentEntry, ...]:
+    """The entries with every threshold and target type resolved; complete only while there is no problem."""
     if wanted.criteria:
         problems.add(
             "/criteria", "criteria_not_supported", "the model knows a fixed list of classes and no other words"
         )
-    entries = _Entries(wanted, ground, problems).resolve()
-    problems.raise_if_any("the run cannot be submitted like this", code="invalid_model_run")
-    return entries
+    return _Entries(wanted, ground, problems).resolve()
 
 
 def check_rows(wanted: ModelRunCreate, rows: Rows, problems: Problems) -> None:
@@ -60,13 +64,13 @@ def check_rows(wanted: ModelRunCreate, rows: Rows, problems: Problems) -> None:
 class _Entries:
     """`seen` are the conditions of earlier entries of the same class and feature."""
 
-    wanted: ModelRunCreate
+    wanted: Aligning
     ground: Ground
     problems: Problems
     seen: dict[tuple[str, UUID], list[Condition | None]] = field(default_factory=lambda: defaultdict(list))
 
     def resolve(self) -> tuple[AlignmentEntry, ...]:
-        entries, card = self.wanted.alignment.entries, self.ground.card
+        entries, card = self.wanted.entries, self.ground.card
         if not entries:
             self.problems.add("/alignment/entries", "empty_alignment", "at least one class must be aligned")
         self._check_threshold("/threshold", self.wanted.threshold)

@@ -21,7 +21,7 @@ from services.api.model_runs.schemas import (
 )
 from services.api.paging import by_id
 from services.api.problems import problems
-from shared.contracts.events import RunState
+from shared.contracts.event import RunState
 from shared.contracts.http import Page
 from shared.contracts.resources import ModelRun, ModelRunSummary
 from shared.snapshots import model_run_of

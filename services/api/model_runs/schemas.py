@@ -16,6 +16,11 @@ OutcomeState = Literal["succeeded", "failed", "skipped", "not_run", "pending"]
 DecisionState = Literal["pending", "accepted", "rejected"]
 Results = Literal["keep", "discard"]
 
+Criteria = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=500)], Annotated[str, Field(min_length=1, max_length=2000)]],
+    Field(max_length=1000),
+]
+
 _UNIT: dict[str, Any] = {"minimum": 0, "maximum": 1}
 
 
@@ -58,7 +63,10 @@ class AlignmentCreate(_Sent):
 
 
 class ModelRunCreate(_Sent):
-    """Which model on which data rows, and how its classes meet the ontology. Without `batch_ids`: all data rows."""
+    """Which model on which data rows, and how its classes meet the ontology. Without `batch_ids`: all data rows.
+
+    In place of `model_id`, `alignment`, `threshold` and `criteria`: a preview, and the version of its alignment.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -80,7 +88,11 @@ class ModelRunCreate(_Sent):
         }
     )
 
-    model_id: UUID
+    model_id: UUID | None = None
+    preview_id: UUID | None = Field(default=None, description="run what this preview showed")
+    alignment_version: int | None = Field(
+        default=None, description="that of the preview, as its ETag says; another one than it has now gives 409"
+    )
     name: str = Field(default="", max_length=200, description="the model's name when left out")
     batch_ids: tuple[UUID, ...] = Field(default=(), max_length=1000)
     limit: int | None = Field(default=None, ge=1, le=MAX_ROWS, description="the first so many data rows")
@@ -92,10 +104,8 @@ class ModelRunCreate(_Sent):
         json_schema_extra=_UNIT,
         description="for every entry without its own; the card's default when left out",
     )
-    alignment: AlignmentCreate
-    criteria: dict[
-        Annotated[str, Field(min_length=1, max_length=500)], Annotated[str, Field(min_length=1, max_length=2000)]
-    ] = Field(default={}, max_length=1000, description="plain words for each class, for models that take them")
+    alignment: AlignmentCreate | None = None
+    criteria: Criteria = Field(default={}, description="plain words for each class, for models that take them")
 
 
 class ModelRunCancel(_Sent):

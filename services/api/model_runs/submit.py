@@ -3,28 +3,24 @@
 from uuid import UUID
 
 from services.api.access.principal import Principal
-from services.api.model_catalog.queries import find_model
-from services.api.model_catalog.ranking import Needs, compare
-from services.api.model_catalog.service import offer_of
 from services.api.model_runs import queries
-from services.api.model_runs.checks import Ground, Rows, check_rows, check_submission
-from services.api.model_runs.events import emit_state
+from services.api.model_runs.asked import Asked, read_asked
+from services.api.model_runs.basis import Basis, find_basis
+from services.api.model_runs.checks import Rows, check_rows
 from services.api.model_runs.queries import RowSelection
 from services.api.model_runs.schemas import MAX_ROWS, ModelRunCreate
-from services.api.projects.queries import feature_of, hold_project, list_features
+from services.api.projects.queries import hold_project
 from shared.contracts.jobs import Doorbell
 from shared.database.alignments import add_alignment
-from shared.database.tables import CatalogModelRow, FeatureSchemaRow, ModelRunRow, ProjectRow
+from shared.database.run_events import state_event
+from shared.database.tables import ModelRunRow, ProjectRow
 from shared.database.unit_of_work import UnitOfWork
-from shared.errors import Conflict, Problems
-from shared.ids import new_id
-from shared.model_card import ModelCard, triton_name
-from shared.ontology import FeatureSchema
-from shared.run_configuration import RunConfiguration
+from shared.errors import Problems
 
 SMALLEST_SEGMENT, LARGEST_SEGMENT, UNMEASURED_SEGMENT = 32, 1024, 64
 _SEGMENT_SECONDS = 5.0
 _MOST_RINGS = 8
+_REFUSED = "the run cannot be submitted like this"
 
 
 async def submit_model_run(
@@ -33,24 +29,23 @@ async def submit_model_run(
     """Held until commit: the project, so that its ontology stays what the alignment was checked with."""
     project = await hold_project(work.session, principal.workspace_id, project_id)
     selection = RowSelection(project, wanted.batch_ids, wanted.only_unlabeled, wanted.limit)
-    rows = await _look_for_rows(work, selection)
-    model = await _model(work, wanted, project, rows)
-    features = await list_features(work.session, project)
-    present = {row.id: feature_of(row) for row in features if row.removed_in_version is None}
-    _refuse_blocked(model, project, list(present.values()))
-    card = ModelCard.model_validate(model.card)
-    entries = check_submission(wanted, Ground(card, present, _removed(features), rows))
+    problems = Problems()
+    check_rows(wanted, await _look_for_rows(work, selection), problems)
+    asked, basis = await _find_model(work, project, wanted, problems)
+    entries = asked.check(basis.ground, problems)
+    problems.raise_if_any(_REFUSED, code="invalid_model_run")
 
-    run = _run_row(principal, project, model, wanted)
+    run = _run_row(principal, basis, asked, wanted)
     work.session.add(run)
     await work.session.flush()
     add_alignment(work.session, run, entries, principal.member_id)
-    segments = await queries.insert_segments(work.session, run, _capped(selection), segment_size(model.rows_per_second))
+    size = segment_size(basis.model.rows_per_second)
+    segments = await queries.insert_segments(work.session, run, _capped(selection), size)
     run.total = sum(segments)
     _check_total(wanted, run.total)
     await work.session.flush()
     await work.session.refresh(run)
-    emit_state(work, run)
+    work.emit(state_event(run))
     work.ring(Doorbell.RUNS, min(len(segments), _MOST_RINGS))
     return run
 
@@ -67,60 +62,30 @@ async def _look_for_rows(work: UnitOfWork, selection: RowSelection) -> Rows:
     return Rows(unknown, await queries.has_rows(work.session, selection))
 
 
-async def _model(work: UnitOfWork, wanted: ModelRunCreate, project: ProjectRow, rows: Rows) -> CatalogModelRow:
-    model = await find_model(work.session, project.workspace_id, wanted.model_id)
-    if model is None:
-        problems = Problems()
-        problems.add("/model_id", "unknown_model", "the catalog has no such model")
-        check_rows(wanted, rows, problems)
-        problems.raise_if_any("the run cannot be submitted like this", code="invalid_model_run")
-    assert model is not None
-    return model
+async def _find_model(
+    work: UnitOfWork, project: ProjectRow, wanted: ModelRunCreate, problems: Problems
+) -> tuple[Asked, Basis]:
+    """Raises Unprocessable when there is none: without a model nothing more can be checked."""
+    asked = await read_asked(work.session, project, wanted, problems)
+    if asked is not None:
+        basis = await find_basis(work.session, project, asked.model_id, asked.pointer, problems)
+        if basis is not None:
+            return asked, basis
+    problems.raise_if_any(_REFUSED, code="invalid_model_run")
+    raise AssertionError("no model, and no problem")
 
 
-def _refuse_blocked(model: CatalogModelRow, project: ProjectRow, features: list[FeatureSchema]) -> None:
-    blockers = compare(offer_of(model), Needs(project.media_type, features)).blockers
-    if blockers:
-        raise Conflict(
-            "; ".join(one.detail for one in blockers),
-            code="model_blocked",
-            extra={"blockers": [{"code": one.code, "detail": one.detail} for one in blockers]},
-        )
-
-
-def _removed(features: list[FeatureSchemaRow]) -> set[UUID]:
-    return {row.id for row in features if row.removed_in_version is not None}
-
-
-def _run_row(principal: Principal, project: ProjectRow, model: CatalogModelRow, wanted: ModelRunCreate) -> ModelRunRow:
-    card = ModelCard.model_validate(model.card)
-    configuration = RunConfiguration(
-        catalog_model_id=model.id,
-        digest=model.digest,
-        triton_model=triton_name(model.slug, model.digest),
-        card=card,
-        floor=card.floor,
-        ontology_version=project.ontology_version,
-        criteria=dict(wanted.criteria),
+def _run_row(principal: Principal, basis: Basis, asked: Asked, wanted: ModelRunCreate) -> ModelRunRow:
+    configuration = basis.configuration(
+        criteria=dict(asked.aligning.criteria),
         batch_ids=wanted.batch_ids,
         only_unlabeled=wanted.only_unlabeled,
         limit=wanted.limit,
+        preview_id=wanted.preview_id,
     )
-    return ModelRunRow(
-        id=new_id(),
-        workspace_id=project.workspace_id,
-        project_id=project.id,
-        catalog_model_id=model.id,
-        purpose="run",
-        name=wanted.name.strip() or model.name,
-        state="queued",
-        execution=1,
-        alignment_version=1,
-        configuration=configuration.model_dump(mode="json"),
-        priority=wanted.priority,
-        total=0,
-        created_by=principal.member_id,
-    )
+    run = basis.new_run(principal, "run", wanted.name, configuration)
+    run.priority = wanted.priority
+    return run
 
 
 def _capped(selection: RowSelection) -> RowSelection:
@@ -136,4 +101,4 @@ def _check_total(wanted: ModelRunCreate, total: int) -> None:
         problems.add(
             "/limit", "too_many_rows", f"a run takes at most {MAX_ROWS} data rows; set a limit or name batches"
         )
-    problems.raise_if_any("the run cannot be submitted like this", code="invalid_model_run")
+    problems.raise_if_any(_REFUSED, code="invalid_model_run")

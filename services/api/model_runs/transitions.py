@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from shared.contracts.events import RunState
+from shared.contracts.event import RunState
 from shared.errors import Conflict
 
 MOVES: Mapping[RunState, frozenset[RunState]] = {

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from services.api.access.principal import Role
-from shared.contracts.events import Envelope
+from shared.contracts.envelope import Envelope
 from shared.database.event_log import read_events
 from shared.database.tables import (
     AlignmentEntryRow,

@@ -1,6 +1,7 @@
 """Spliced frames are what the contract says, and the same bytes for all."""
 
 import json
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from services.notifier.frames import event_frame, progress_frame
 from services.notifier.stream import Stream, Subscription
 from services.notifier.topics import Topic, parse_topic
-from shared.contracts.events import Progress, ProjectUpdated
+from shared.contracts.events import ProjectUpdated
 from shared.contracts.messages import EventMessage, ProgressMessage
+from shared.contracts.progress import Progress
 from shared.database.event_log import Head, LoggedEvent, envelope
 from tests.unit.notifier.doubles import IDENTITY, decoded, logged, new_client
 
@@ -27,22 +29,14 @@ def test_an_event_frame_is_an_event_message(subscription_id: str) -> None:
 @pytest.mark.parametrize("subscription_id", _IDS)
 def test_a_progress_frame_is_a_progress_message(subscription_id: str) -> None:
     run_id = uuid4()
-    progress = Progress(
-        workspace_id=uuid4(),
-        project_id=uuid4(),
-        model_run_id=run_id,
-        done=4,
-        total=9,
-        failed=1,
-        rows_per_second=2.5,
-        eta_seconds=None,
-    )
-    expected = ProgressMessage(
-        id=subscription_id, model_run_id=run_id, done=4, total=9, failed=1, rows_per_second=2.5, eta_seconds=None
-    )
-    message = decoded(progress_frame(progress).for_id(subscription_id))
-    assert ProgressMessage.model_validate(message) == expected
-    assert message == json.loads(expected.model_dump_json())
+    numbers: dict[str, Any] = {"done": 4, "total": 9, "failed": 1, "rows_per_second": 2.5, "eta_seconds": None}
+    for purpose, name in (("run", "model_run_id"), ("preview", "preview_id")):
+        told = {"workspace_id": uuid4(), "project_id": uuid4(), "model_run_id": run_id, "purpose": purpose}
+        expected = ProgressMessage.model_validate({"id": subscription_id, name: run_id, **numbers})
+        message = decoded(progress_frame(Progress.model_validate({**told, **numbers})).for_id(subscription_id))
+        assert ProgressMessage.model_validate(message) == expected
+        assert message == json.loads(expected.model_dump_json())
+        assert message == {"type": "progress", "id": subscription_id, name: str(run_id), **numbers}
 
 
 @pytest.mark.parametrize("size", [10, 200, 70_000])

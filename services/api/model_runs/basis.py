@@ -1,0 +1,90 @@
+"""What a submitted run or preview stands on: the project as it is, and a model that may run there."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.api.access.principal import Principal
+from services.api.model_catalog.queries import find_model
+from services.api.model_catalog.ranking import Needs, compare
+from services.api.model_catalog.service import offer_of
+from services.api.model_runs.checks import Ground
+from services.api.projects.queries import feature_of, list_features
+from shared.contracts.event import RunPurpose
+from shared.database.tables import CatalogModelRow, ModelRunRow, ProjectRow
+from shared.errors import Conflict, Problems
+from shared.ids import new_id
+from shared.model_card import ModelCard, triton_name
+from shared.ontology import FeatureSchema
+from shared.run_configuration import RunConfiguration
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    project: ProjectRow
+    model: CatalogModelRow
+    ground: Ground
+
+    def configuration(self, **wanted: Any) -> RunConfiguration:
+        """Frozen now: the model and the ontology as they are, with what else was asked."""
+        model, card = self.model, self.ground.card
+        return RunConfiguration(
+            catalog_model_id=model.id,
+            digest=model.digest,
+            triton_model=triton_name(model.slug, model.digest),
+            card=card,
+            floor=card.floor,
+            ontology_version=self.project.ontology_version,
+            **wanted,
+        )
+
+    def new_run(
+        self, principal: Principal, purpose: RunPurpose, name: str, configuration: RunConfiguration
+    ) -> ModelRunRow:
+        """Queued, with the first version of its alignment."""
+        return ModelRunRow(
+            id=new_id(),
+            workspace_id=self.project.workspace_id,
+            project_id=self.project.id,
+            catalog_model_id=self.model.id,
+            purpose=purpose,
+            name=name.strip() or self.model.name,
+            state="queued",
+            execution=1,
+            alignment_version=1,
+            configuration=configuration.model_dump(mode="json"),
+            priority=3,
+            total=0,
+            created_by=principal.member_id,
+        )
+
+
+async def find_basis(
+    session: AsyncSession, project: ProjectRow, model_id: UUID, pointer: str, problems: Problems
+) -> Basis | None:
+    """None beside a problem at `pointer`. Raises Conflict with the blockers of a model that cannot run here."""
+    model = await find_model(session, project.workspace_id, model_id)
+    if model is None:
+        problems.add(pointer, "unknown_model", "the catalog has no such model")
+        return None
+    ground = await find_ground(session, project, ModelCard.model_validate(model.card))
+    _refuse_blocked(model, project, list(ground.features.values()))
+    return Basis(project, model, ground)
+
+
+async def find_ground(session: AsyncSession, project: ProjectRow, card: ModelCard) -> Ground:
+    rows = await list_features(session, project)
+    present = {row.id: feature_of(row) for row in rows if row.removed_in_version is None}
+    return Ground(card, present, {row.id for row in rows} - set(present))
+
+
+def _refuse_blocked(model: CatalogModelRow, project: ProjectRow, features: list[FeatureSchema]) -> None:
+    blockers = compare(offer_of(model), Needs(project.media_type, features)).blockers
+    if blockers:
+        raise Conflict(
+            "; ".join(one.detail for one in blockers),
+            code="model_blocked",
+            extra={"blockers": [{"code": one.code, "detail": one.detail} for one in blockers]},
+        )
