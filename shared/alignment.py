@@ -16,11 +16,10 @@ from shared.annotations import (
     CLASSIFICATION_TYPES,
     Annotation,
     AnnotationValue,
-    CheckedOption,
-    Checklist,
     FeatureType,
-    Radio,
 )
+from shared.answers import Answer, Attributes, EntryAnswer, chosen
+from shared.conversion import Conversion
 
 Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Reason = Literal[
@@ -31,6 +30,7 @@ Reason = Literal[
     "not_convertible",
     "over_max_count",
     "radio_conflict",
+    "duplicate_answer",
 ]
 SHOWN = "shown"
 
@@ -43,6 +43,7 @@ _PROGRESS: dict[Reason, int] = {
     "not_convertible": 4,
     "over_max_count": 5,
     "radio_conflict": 6,
+    "duplicate_answer": 6,
 }
 
 
@@ -84,15 +85,12 @@ class Condition(_Value):
         )
 
 
-class Answer(_Value):
-    """A constant answer to a classification under the tool."""
-
-    feature_schema_id: UUID
-    annotation: Annotation
-
-
 class AlignmentEntry(_Value):
-    """One model class seen as one feature. `target_type` is the feature's type, resolved when the run is frozen."""
+    """One model class seen as one feature.
+
+    `target_type` and `conversion` follow from the feature and the model, resolved when the run is frozen. `answers` may
+    be of any depth under the target, each under an option that another one chooses.
+    """
 
     model_class: str = Field(min_length=1, max_length=500)
     target: Target
@@ -101,7 +99,21 @@ class AlignmentEntry(_Value):
     when: Condition | None = None
     min_area: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_count: int | None = Field(default=None, ge=1)
-    answers: tuple[Answer, ...] = ()
+    conversion: Conversion | None = None
+    answers: tuple[EntryAnswer, ...] = ()
+
+    @cached_property
+    def constant_answers(self) -> tuple[Answer, ...] | None:
+        """None when some are the detection's own."""
+        constant = tuple(answer for answer in self.answers if isinstance(answer, Answer))
+        return constant if len(constant) == len(self.answers) else None
+
+    def answers_of(self, attributes: Attributes) -> tuple[Answer, ...]:
+        """The answers that a detection with these attributes is shown with."""
+        if self.constant_answers is not None:
+            return self.constant_answers
+        found = (one if isinstance(one, Answer) else one.answer(attributes) for one in self.answers)
+        return tuple(answer for answer in found if answer is not None)
 
 
 class Alignment(_Value):
@@ -189,7 +201,7 @@ def _view(detection: Detection, entry: AlignmentEntry) -> PreLabel | Reason:
         confidence=detection.confidence,
         threshold=entry.threshold,
         annotation=annotation,
-        answers=entry.answers,
+        answers=entry.answers_of(detection.attributes),
     )
 
 
@@ -198,11 +210,9 @@ def _as_target(annotation: AnnotationValue, entry: AlignmentEntry) -> Annotation
     if option_id is None:
         # Every class of `AnnotationValue` is a member of the union `Annotation`.
         return cast(Annotation | None, annotation.convert(entry.target_type))
-    if entry.target_type not in annotation.becomes & CLASSIFICATION_TYPES:
+    if entry.target_type not in CLASSIFICATION_TYPES or entry.target_type not in annotation.becomes:
         return None
-    if entry.target_type is FeatureType.RADIO:
-        return Radio(option_id=option_id)
-    return Checklist(options=(CheckedOption(option_id=option_id),))
+    return chosen(entry.target_type, option_id)
 
 
 def _within_counts(
@@ -220,20 +230,21 @@ def _within_counts(
 
 
 def _without_conflicts(pre_labels: list[PreLabel], reasons: dict[int, Reason]) -> list[PreLabel]:
-    """A radio has one answer: the surest wins, the first of equals."""
-    best: dict[UUID, PreLabel] = {}
+    """A radio has one answer, a checklist each option once: the surest wins, the first of equals."""
+    best: dict[tuple[UUID, UUID | None], PreLabel] = {}
     for pre_label in pre_labels:
-        if isinstance(pre_label.annotation, Radio):
-            rival = best.get(pre_label.target.feature_schema_id)
+        for claim in pre_label.annotation.claims():
+            place = (pre_label.target.feature_schema_id, claim)
+            rival = best.get(place)
             if rival is None or pre_label.confidence > rival.confidence:
-                best[pre_label.target.feature_schema_id] = pre_label
+                best[place] = pre_label
     kept = []
     for pre_label in pre_labels:
-        rival = best.get(pre_label.target.feature_schema_id)
-        if rival is None or rival is pre_label:
+        claims = pre_label.annotation.claims()
+        if all(best[(pre_label.target.feature_schema_id, claim)] is pre_label for claim in claims):
             kept.append(pre_label)
         else:
-            _note(reasons, pre_label.ordinal, "radio_conflict")
+            _note(reasons, pre_label.ordinal, "radio_conflict" if None in claims else "duplicate_answer")
     return kept
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from shared.annotations.base import (
     CLASSIFICATION_TYPES,
+    NO_LOSS,
     TOOL_TYPES,
     AnnotationValue,
     Canvas,
@@ -49,12 +50,23 @@ _BY_KIND: dict[str, type[AnnotationValue]] = {
 def features_taking(kind: str) -> frozenset[FeatureType]:
     """The types of features a model that gives this kind of annotation can be aligned with."""
     member = _BY_KIND[kind]
-    return member.becomes if member.taken_by is None else member.becomes | {member.taken_by}
+    return frozenset(member.becomes) if member.taken_by is None else frozenset({*member.becomes, member.taken_by})
+
+
+def conversion_loss(kind: str, target: FeatureType) -> str:
+    """What is lost when this kind is shown as that type of feature. KeyError where it cannot be."""
+    member = _BY_KIND[kind]
+    return NO_LOSS if target == member.taken_by else member.becomes[target]
+
+
+def has_area(kind: str) -> bool:
+    return _BY_KIND[kind].area is not AnnotationValue.area
 
 
 __all__ = [
     "ANNOTATION",
     "CLASSIFICATION_TYPES",
+    "NO_LOSS",
     "TOOL_TYPES",
     "Annotation",
     "AnnotationValue",
@@ -74,5 +86,7 @@ __all__ = [
     "Polyline",
     "Radio",
     "TextEntity",
+    "conversion_loss",
     "features_taking",
+    "has_area",
 ]

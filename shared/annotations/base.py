@@ -1,6 +1,7 @@
 """What every annotation kind offers. Coordinates are float pixels of the EXIF-oriented image, (0, 0) the outer
 corner of its top left pixel, x right, y down. Text offsets are Unicode code points, half-open."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
@@ -35,6 +36,9 @@ TOOL_TYPES = frozenset(
 )
 CLASSIFICATION_TYPES = frozenset(FeatureType) - TOOL_TYPES
 
+NO_LOSS = "none"
+"""What a conversion loses that keeps everything."""
+
 FARTHEST = 1e7
 Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-FARTHEST, le=FARTHEST)]
 Extent = Annotated[float, Field(allow_inf_nan=False, gt=0, le=2 * FARTHEST)]
@@ -50,16 +54,22 @@ class Canvas:
     length: int = 0
 
 
+def coordinate(value: float) -> float:
+    """Back into the range of coordinates, which rounding may leave."""
+    return max(-FARTHEST, min(FARTHEST, value))
+
+
 class AnnotationValue(BaseModel):
     """A geometry or an answer.
 
-    `taken_by` names the feature type it is without conversion, `becomes` those it may be converted to.
+    `taken_by` names the feature type it is without conversion, `becomes` those it may be
+    converted to, each with what the conversion loses.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     taken_by: ClassVar[FeatureType | None]
-    becomes: ClassVar[frozenset[FeatureType]] = frozenset()
+    becomes: ClassVar[Mapping[FeatureType, str]] = {}
 
     def area(self) -> float | None:
         """In square pixels; None where the kind has none."""

@@ -1,19 +1,22 @@
 """An upright or rotated box."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from shared.annotations.base import (
     FARTHEST,
+    NO_LOSS,
     AnnotationValue,
     Canvas,
     Coordinate,
     Extent,
     FeatureType,
+    coordinate,
 )
+from shared.annotations.point import Point
 from shared.annotations.polygon import Polygon, PolygonPart
 
 _ROUNDING = 1e-6
@@ -30,7 +33,10 @@ class BoundingBox(AnnotationValue):
     rotation: float | None = Field(default=None, allow_inf_nan=False, ge=-360, le=360)
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.BOUNDING_BOX
-    becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.POLYGON})
+    becomes: ClassVar[Mapping[FeatureType, str]] = {
+        FeatureType.POLYGON: NO_LOSS,
+        FeatureType.POINT: "keeps only the centre",
+    }
 
     @model_validator(mode="after")
     def _corners_are_coordinates(self) -> Self:
@@ -64,11 +70,13 @@ class BoundingBox(AnnotationValue):
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         if target == FeatureType.POLYGON:
             return Polygon(parts=(PolygonPart(exterior=self.corners()),))
+        if target == FeatureType.POINT:
+            return Point(x=coordinate(self.left + self.width / 2), y=coordinate(self.top + self.height / 2))
         return super().convert(target)
 
     def corners(self) -> tuple[tuple[float, float], ...]:
         """The four corners, clockwise on screen from the (unrotated) top left."""
-        return tuple((_coordinate(x), _coordinate(y)) for x, y in self._corners())
+        return tuple((coordinate(x), coordinate(y)) for x, y in self._corners())
 
     def _corners(self) -> Iterator[tuple[float, float]]:
         middle_x, middle_y = self.left + self.width / 2, self.top + self.height / 2
@@ -84,5 +92,8 @@ class BoundingBox(AnnotationValue):
         return ((middle_x + x * cos - y * sin, middle_y + x * sin + y * cos) for x, y in offsets)
 
 
-def _coordinate(value: float) -> float:
-    return max(-FARTHEST, min(FARTHEST, value))
+def bounds_of(left: float, top: float, right: float, bottom: float) -> BoundingBox | None:
+    """None for what has no extent, and for NaN."""
+    if not (right > left and bottom > top):
+        return None
+    return BoundingBox(left=left, top=top, width=right - left, height=bottom - top)

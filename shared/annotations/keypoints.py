@@ -1,10 +1,14 @@
 """Named points of one object, as a pose model gives them. No tool takes them as they are."""
 
+from collections.abc import Mapping
+from statistics import fmean
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.annotations.base import AnnotationValue, Coordinate, FeatureType
+from shared.annotations.bounding_box import bounds_of
+from shared.annotations.point import Point
 
 
 class Keypoint(BaseModel):
@@ -23,11 +27,18 @@ class Keypoints(AnnotationValue):
     points: tuple[Keypoint, ...] = Field(min_length=1, max_length=1000)
 
     taken_by: ClassVar[FeatureType | None] = None
-    becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.POINT})
+    becomes: ClassVar[Mapping[FeatureType, str]] = {
+        FeatureType.BOUNDING_BOX: "keeps only the bounds of the points",
+        FeatureType.POINT: "keeps only the middle of the points",
+    }
 
     def convert(self, target: FeatureType) -> AnnotationValue | None:
-        if target == FeatureType.POINT and len(self.points) == 1:
-            from shared.annotations.point import Point  # noqa: PLC0415 - only this conversion needs it
-
-            return Point(x=self.points[0].x, y=self.points[0].y)
+        placed = [point for point in self.points if point.visibility]
+        if not placed:
+            return None
+        xs, ys = [point.x for point in placed], [point.y for point in placed]
+        if target == FeatureType.POINT:
+            return Point(x=fmean(xs), y=fmean(ys))
+        if target == FeatureType.BOUNDING_BOX:
+            return bounds_of(min(xs), min(ys), max(xs), max(ys))
         return None

@@ -1,13 +1,16 @@
 """Pixels of the whole image, as COCO compressed run-length encoding: column-major."""
 
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import ClassVar, Literal
 
+import numpy as np
 from pycocotools import mask as coco
 from pydantic import Field, model_validator
 
 from shared.annotations.base import AnnotationValue, FeatureType
 from shared.annotations.bounding_box import BoundingBox
+from shared.annotations.point import Point
 
 _MAX_SIDE = 65_535
 _MAX_PIXELS = 2**29
@@ -22,7 +25,10 @@ class Mask(AnnotationValue):
     counts: str = Field(min_length=1, max_length=10_000_000, pattern=r"^[0-o]+$")
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.MASK
-    becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.BOUNDING_BOX})
+    becomes: ClassVar[Mapping[FeatureType, str]] = {
+        FeatureType.BOUNDING_BOX: "keeps only the bounds",
+        FeatureType.POINT: "keeps only the centre of the area",
+    }
 
     @model_validator(mode="after")
     def _runs_fill_the_image(self) -> "Mask":
@@ -41,6 +47,8 @@ class Mask(AnnotationValue):
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         if target == FeatureType.BOUNDING_BOX:
             return self._bounds()
+        if target == FeatureType.POINT:
+            return self._centre()
         return super().convert(target)
 
     def _bounds(self) -> BoundingBox | None:
@@ -55,6 +63,17 @@ class Mask(AnnotationValue):
         within = [(a % height, b % height) if a // height == b // height else (0, height - 1) for a, b in strokes]
         top, bottom = min(a for a, _ in within), max(b for _, b in within)
         return BoundingBox(left=left, top=top, width=right - left + 1, height=bottom - top + 1)
+
+    def _centre(self) -> Point | None:
+        height, start = self.size[0], 0
+        pixels, xs, ys = 0, 0.0, 0.0
+        for place, run in enumerate(_runs(self.counts)):
+            if place % 2:
+                column, row = np.divmod(np.arange(start, start + run), height)
+                pixels, xs, ys = pixels + run, xs + float(column.sum()), ys + float(row.sum())
+            start += run
+        # A pixel's centre lies half a pixel from its corner.
+        return Point(x=xs / pixels + 0.5, y=ys / pixels + 0.5) if pixels else None
 
     def _rle(self) -> dict[str, object]:
         return {"size": list(self.size), "counts": self.counts.encode()}

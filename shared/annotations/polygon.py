@@ -1,5 +1,6 @@
 """One or more rings with holes; the parts of one mask stay one polygon."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,7 +10,8 @@ from shapely.geometry import GeometryCollection
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
-from shared.annotations.base import AnnotationValue, Canvas, FeatureType, Position
+from shared.annotations.base import AnnotationValue, Canvas, FeatureType, Position, coordinate
+from shared.annotations.point import Point
 
 Ring = Annotated[tuple[Position, ...], Field(min_length=3, max_length=100_000)]
 
@@ -28,7 +30,10 @@ class Polygon(AnnotationValue):
     parts: tuple[PolygonPart, ...] = Field(min_length=1, max_length=10_000)
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.POLYGON
-    becomes: ClassVar[frozenset[FeatureType]] = frozenset({FeatureType.BOUNDING_BOX})
+    becomes: ClassVar[Mapping[FeatureType, str]] = {
+        FeatureType.BOUNDING_BOX: "keeps only the outline's bounds",
+        FeatureType.POINT: "keeps only the centre of the area",
+    }
 
     def area(self) -> float:
         return float(self.geometry().area)
@@ -40,12 +45,12 @@ class Polygon(AnnotationValue):
 
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         if target == FeatureType.BOUNDING_BOX:
-            from shared.annotations.bounding_box import BoundingBox  # noqa: PLC0415 - each kind converts to the other
+            from shared.annotations.bounding_box import bounds_of  # noqa: PLC0415 - each kind converts to the other
 
-            left, top, right, bottom = self.geometry().bounds
-            if not (right > left and bottom > top):  # NaN when nothing is left
-                return None
-            return BoundingBox(left=left, top=top, width=right - left, height=bottom - top)
+            return bounds_of(*self.geometry().bounds)
+        if target == FeatureType.POINT:
+            centre = self.geometry().centroid
+            return None if centre.is_empty else Point(x=coordinate(centre.x), y=coordinate(centre.y))
         return super().convert(target)
 
     def geometry(self) -> BaseGeometry:

@@ -41,6 +41,7 @@ def _entry(row: AlignmentEntryRow) -> AlignmentEntry:
             "when": row.when_,
             "min_area": row.min_area,
             "max_count": row.max_count,
+            "conversion": row.conversion,
             "answers": row.answers,
         }
     )
@@ -60,5 +61,6 @@ def _row(run: ModelRunRow, ordinal: int, entry: AlignmentEntry) -> AlignmentEntr
         when_=entry.when.model_dump(mode="json", exclude_none=True) if entry.when else None,
         min_area=entry.min_area,
         max_count=entry.max_count,
+        conversion=entry.conversion.model_dump(mode="json", by_alias=True) if entry.conversion else None,
         answers=[answer.model_dump(mode="json", exclude_none=True) for answer in entry.answers],
     )

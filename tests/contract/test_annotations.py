@@ -15,6 +15,7 @@ from shared.annotations import (
     AnnotationValue,
     Canvas,
     FeatureType,
+    conversion_loss,
     features_taking,
 )
 from shared.model_card import ModelCard
@@ -125,7 +126,8 @@ def test_what_takes_it_is_consistent(member: type[AnnotationValue]) -> None:
     value, taken_by = sample(member), member.taken_by
     taking = features_taking(kind_of(member))
     assert taken_by not in member.becomes
-    assert taking == member.becomes | ({taken_by} if taken_by else set())
+    assert taking == set(member.becomes) | ({taken_by} if taken_by else set())
+    assert all(conversion_loss(kind_of(member), target) for target in taking), "each says what it loses"
     assert taking, "a kind that no feature takes can never be shown"
     for target in FeatureType:
         converted = value.convert(target)

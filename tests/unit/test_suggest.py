@@ -23,7 +23,7 @@ _STREET = _features(
             Tool(type="bounding_box", name="person"),
             Tool(type="polygon", name="Traffic-Lights"),
             Tool(type="bounding_box", name="Robot"),
-            Tool(type="point", name="cat"),
+            Tool(type="polyline", name="cat"),
         ),
         classifications=(
             Classification(type="radio", name="dog", options=(Option(name="Cats"), Option(name="tabby cat"))),

@@ -3,11 +3,15 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from uuid import UUID
 
+from services.api.model_runs.answers import AnswerCheck
 from services.api.model_runs.schemas import AlignmentEntryCreate, ModelRunCreate
-from shared.alignment import AlignmentEntry, Answer, Condition, Range, Target
-from shared.annotations import TOOL_TYPES, FeatureType, features_taking
+from services.api.pointers import escape
+from shared.alignment import AlignmentEntry, Condition, Range, Target
+from shared.annotations import FeatureType, features_taking, has_area
+from shared.conversion import Conversion
 from shared.errors import Problems
 from shared.model_card import ModelCard
 from shared.ontology import FeatureSchema
@@ -60,7 +64,7 @@ def check_rows(wanted: ModelRunCreate, rows: Rows, problems: Problems) -> None:
         problems.add(pointer, "no_rows", f"there is no {what} to do")
 
 
-@dataclass(slots=True)
+@dataclass
 class _Entries:
     """`seen` are the conditions of earlier entries of the same class and feature."""
 
@@ -68,6 +72,10 @@ class _Entries:
     ground: Ground
     problems: Problems
     seen: dict[tuple[str, UUID], list[Condition | None]] = field(default_factory=lambda: defaultdict(list))
+
+    @cached_property
+    def answers(self) -> AnswerCheck:
+        return AnswerCheck(self.ground.card, self.ground.features, self.ground.removed, self.problems)
 
     def resolve(self) -> tuple[AlignmentEntry, ...]:
         entries, card = self.wanted.entries, self.ground.card
@@ -89,11 +97,16 @@ class _Entries:
         """None only beside a problem."""
         self._check_threshold(f"{pointer}/threshold", entry.threshold)
         self._check_condition(f"{pointer}/when", entry.when)
+        if entry.min_area is not None:
+            self._check_area(f"{pointer}/min_area")
         self._check_duplicate(pointer, entry)
         target_type = self._check_target(f"{pointer}/target", entry.target)
-        if target_type is not None:
-            self._check_answers(f"{pointer}/answers", entry)
-        if target_type is None or self.problems.errors:
+        if target_type is None:
+            return None
+        conversion = Conversion.of(self.ground.card.annotation_kind, target_type)
+        self._check_conversion(f"{pointer}/conversion", entry, conversion)
+        answers = self.answers.resolve(f"{pointer}/answers", entry)
+        if self.problems.errors:
             return None
         return AlignmentEntry(
             model_class=entry.model_class,
@@ -103,7 +116,8 @@ class _Entries:
             when=entry.when,
             min_area=entry.min_area,
             max_count=entry.max_count,
-            answers=entry.answers,
+            conversion=conversion,
+            answers=answers,
         )
 
     def _check_threshold(self, pointer: str, threshold: float | None) -> None:
@@ -122,6 +136,25 @@ class _Entries:
         for name, span in (("confidence", when.confidence), ("area", when.area)):
             if span and span.minimum is not None and span.maximum is not None and span.minimum >= span.maximum:
                 self.problems.add(f"{pointer}/{name}", "empty_range", "minimum must lie below maximum")
+        if when.area is not None:
+            self._check_area(f"{pointer}/area")
+        for attribute in when.attribute:
+            if attribute not in self.ground.card.attributes:
+                pointed = f"{pointer}/attribute/{escape(attribute)}"
+                self.problems.add(pointed, "unknown_attribute", "the model's detections carry no such attribute")
+
+    def _check_area(self, pointer: str) -> None:
+        kind = self.ground.card.annotation_kind
+        if not has_area(kind):
+            self.problems.add(pointer, "no_area", f"what the model gives ({kind}) has no area")
+
+    def _check_conversion(self, pointer: str, entry: AlignmentEntryCreate, conversion: Conversion) -> None:
+        if entry.conversion is None:
+            return
+        if entry.conversion.from_ != conversion.from_:
+            self.problems.add(f"{pointer}/from", "wrong_conversion", f"the model gives {conversion.from_}")
+        if entry.conversion.to != conversion.to:
+            self.problems.add(f"{pointer}/to", "wrong_conversion", f"the feature takes {conversion.to}")
 
     def _check_duplicate(self, pointer: str, entry: AlignmentEntryCreate) -> None:
         # A pre-label is addressed by its detection and feature, so one detection is shown once a feature.
@@ -138,7 +171,7 @@ class _Entries:
         feature = self.ground.features.get(target.feature_schema_id)
         place = f"{pointer}/feature_schema_id"
         if feature is None:
-            self._add_unknown(place, target.feature_schema_id, "feature")
+            self.answers.add_unknown(place, target.feature_schema_id, "feature")
             return None
         if feature.type is None:
             detail = "this is an option: name its radio or checklist here, and itself as option_id"
@@ -161,40 +194,9 @@ class _Entries:
         elif option_id is None:
             self.problems.add(pointer, "option_missing", f"say which option of {feature.name!r} the class means")
         elif option_id not in self.ground.features:
-            self._add_unknown(pointer, option_id, "option")
+            self.answers.add_unknown(pointer, option_id, "option")
         elif self.ground.features[option_id].parent_id != feature.id:
             self.problems.add(pointer, "foreign_option", f"this is no option of {feature.name!r}")
-
-    def _check_answers(self, pointer: str, entry: AlignmentEntryCreate) -> None:
-        parent = entry.target.option_id or entry.target.feature_schema_id
-        answered: set[UUID] = set()
-        for index, answer in enumerate(entry.answers):
-            self._check_answer(f"{pointer}/{index}", answer, parent)
-            if answer.feature_schema_id in answered:
-                self.problems.add(f"{pointer}/{index}", "duplicate_answer", "it is answered already")
-            answered.add(answer.feature_schema_id)
-
-    def _check_answer(self, pointer: str, answer: Answer, parent: UUID) -> None:
-        asked = self.ground.features.get(answer.feature_schema_id)
-        if asked is None:
-            self._add_unknown(f"{pointer}/feature_schema_id", answer.feature_schema_id, "feature")
-            return
-        if asked.type is None or asked.type in TOOL_TYPES or asked.parent_id != parent:
-            detail = "this is no classification right under the target"
-            self.problems.add(f"{pointer}/feature_schema_id", "foreign_answer", detail)
-            return
-        if answer.annotation.taken_by != asked.type:
-            self.problems.add(f"{pointer}/annotation", "wrong_kind", f"{asked.name!r} takes a {asked.type}")
-            return
-        options = [self.ground.features.get(option_id) for option_id in answer.annotation.option_ids()]
-        if any(option is None or option.parent_id != asked.id for option in options):
-            self.problems.add(f"{pointer}/annotation", "foreign_option", f"{asked.name!r} has no such option")
-
-    def _add_unknown(self, pointer: str, feature_id: UUID, what: str) -> None:
-        if feature_id in self.ground.removed:
-            self.problems.add(pointer, f"removed_{what}", f"the ontology no longer has this {what}")
-        else:
-            self.problems.add(pointer, f"unknown_{what}", f"the project has no such {what}")
 
 
 def exclusive(one: Condition | None, other: Condition | None) -> bool:

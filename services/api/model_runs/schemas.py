@@ -6,8 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.alignment import Answer, Condition, Target
+from shared.alignment import Condition, Target
 from shared.annotations import Annotation, FeatureType
+from shared.answers import Answer, EntryAnswer
 
 MAX_ENTRIES = 2000
 MAX_ROWS = 1_000_000
@@ -39,6 +40,14 @@ class _Told(_Sent):
     reason: str | None = Field(default=None, description="ignored")
 
 
+class ConversionCreate(_Sent):
+    """It is refused where it is not the way from the model's kind to the feature's type."""
+
+    from_: str = Field(alias="from", max_length=100, examples=["polygon"])
+    to: str = Field(max_length=100, examples=["bounding_box"])
+    loss: str | None = Field(default=None, description="ignored")
+
+
 class AlignmentEntryCreate(_Told):
     """One model class seen as one feature. Ranges of thresholds are checked with the model's card, not here."""
 
@@ -53,8 +62,13 @@ class AlignmentEntryCreate(_Told):
     when: Condition | None = None
     min_area: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="in square pixels")
     max_count: int | None = Field(default=None, ge=1, le=1_000_000, description="the surest so many of a data row")
-    answers: tuple[Answer, ...] = Field(
-        default=(), max_length=100, description="constant answers to classifications right under the target"
+    conversion: ConversionCreate | None = Field(
+        default=None, description="what the feature's type makes of the model's geometry, when left out"
+    )
+    answers: tuple[EntryAnswer, ...] = Field(
+        default=(),
+        max_length=100,
+        description="to classifications under the target, or under an option that another of these answers chooses",
     )
 
 

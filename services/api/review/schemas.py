@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.alignment import Answer
 from shared.annotations import ANNOTATION, Annotation
+from shared.answers import Answer
 from shared.database.tables import DecisionRow, LabelRow
 
 MAX_DECISIONS = 1000

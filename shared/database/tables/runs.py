@@ -67,7 +67,7 @@ class AlignmentRow(Base):
 
 
 class AlignmentEntryRow(Base):
-    """`when_` and `answers` as in `shared.alignment.AlignmentEntry`; `target_type` is the feature's, resolved."""
+    """`when_`, `conversion` and `answers` as in `shared.alignment.AlignmentEntry`; `target_type` is the feature's."""
 
     __tablename__ = "alignment_entries"
 
@@ -83,6 +83,7 @@ class AlignmentEntryRow(Base):
     when_: Mapped[Json | None] = mapped_column("when")
     min_area: Mapped[float | None]
     max_count: Mapped[int | None]
+    conversion: Mapped[Json | None]
     answers: Mapped[list[Json]] = mapped_column(server_default="[]")
 
 

@@ -12,7 +12,9 @@ from tests.support.api import Api, Workspace
 from tests.support.cards import card
 from tests.support.runs import FakeWorker, Said, add_model
 
-DETECTOR = card("own-detector", "bounding_box", ("person", "cat", "dog"), default_threshold=0.4)
+DETECTOR = card(
+    "own-detector", "bounding_box", ("person", "cat", "dog"), default_threshold=0.4, attributes=("text", "stance")
+)
 CLASSIFIER = card("own-classifier", "classification", ("indoors", "outdoor", "cat"), default_threshold=0.3)
 ONTOLOGY = {
     "tools": [
@@ -20,7 +22,14 @@ ONTOLOGY = {
             "type": "bounding_box",
             "name": "Person",
             "classifications": [
-                {"type": "radio", "name": "pose", "options": [{"name": "sits"}, {"name": "stands"}]},
+                {
+                    "type": "radio",
+                    "name": "pose",
+                    "options": [
+                        {"name": "sits"},
+                        {"name": "stands", "classifications": [{"type": "free_text", "name": "number"}]},
+                    ],
+                },
             ],
         },
         {"type": "polygon", "name": "Cats"},

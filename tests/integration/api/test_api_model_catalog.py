@@ -53,6 +53,7 @@ async def test_models_are_ranked_for_the_project(api: Api, workspace: Workspace)
             media_type="text",
             task="named_entity_recognition",
             preprocessing={"kind": "plain_text"},
+            inputs=({"name": "text", "datatype": "BYTES", "shape": (1,)},),
         ),
         workspace_id=workspace.id,
     )

@@ -125,6 +125,23 @@ async def test_every_problem_is_listed_by_pointer(api: Api, workspace: Workspace
                 "/answers/1": "duplicate_answer",
             },
         ),
+        (
+            stage.entry("person", "Person", when={"attribute": {"text": "x", "a/b": 1}}, conversion={
+                "from": "polygon", "to": "point", "loss": "all"
+            }, answers=[
+                {"feature_schema_id": features["Person/pose/stands/number"], "attribute": "text"},
+                {"feature_schema_id": features["Person/pose"], "attribute": "pose"},
+                {"feature_schema_id": features["remarks"], "attribute": "text"},
+            ]),
+            {
+                "/when/attribute/a~1b": "unknown_attribute",
+                "/conversion/from": "wrong_conversion",
+                "/conversion/to": "wrong_conversion",
+                "/answers/0/feature_schema_id": "option_not_chosen",
+                "/answers/1/attribute": "unknown_attribute",
+                "/answers/2/feature_schema_id": "foreign_answer",
+            },
+        ),
     ]  # fmt: skip
     body = stage.body(*(entry for entry, _ in entries), threshold=-0.1, batch_ids=[str(uuid4())], criteria={"a": "b"})
     answer = await stage.post(body)
@@ -159,6 +176,58 @@ async def test_options_of_radios_and_checklists(api: Api, workspace: Workspace) 
     high = {"confidence": {"minimum": 0.6}}
     exclusive = (stage.entry("cat", "scene", "Indoors", when=low), stage.entry("cat", "scene", "Outdoors", when=high))
     assert (await stage.post(stage.body(*exclusive, model_id=stage.classifier))).status_code == 202
+
+
+async def test_a_condition_on_area_needs_an_area(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    entry = stage.entry("cat", "scene", "Indoors", min_area=3, when={"area": {"minimum": 1}})
+    answer = await stage.post(stage.body(entry, model_id=stage.classifier))
+    assert _pointers(answer) == {
+        "/alignment/entries/0/min_area": "no_area",
+        "/alignment/entries/0/when/area": "no_area",
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "pointer"),
+    [
+        ({"feature_schema_id": "x", "attribute": "text"}, "/feature_schema_id"),
+        ({"attribute": "text", "annotation": {"kind": "free_text", "text": "x"}}, "/feature_schema_id"),
+        ({"attribute": ""}, "/attribute"),
+        ({"annotation": {"kind": "radio"}}, "/annotation/option_id"),
+        ({}, "/annotation"),
+        ("x", ""),
+    ],
+)
+async def test_malformed_answers_are_pointed_at(api: Api, workspace: Workspace, answer: Any, pointer: str) -> None:
+    stage = await make_stage(api, workspace, rows=1)
+    found = _pointers(await stage.post(stage.body(stage.entry("person", "Person", answers=[answer]))))
+    assert f"/alignment/entries/0/answers/0{pointer}" in found, found
+
+
+async def test_the_alignment_of_a_run_can_be_sent_again(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    pose, number = stage.features["Person/pose"], stage.features["Person/pose/stands/number"]
+    sits, stands = stage.features["Person/pose/sits"], stage.features["Person/pose/stands"]
+    when: list[dict[str, Any]] = [{"attribute": {"stance": "upright"}}, {"attribute": {"stance": "other"}}]
+    first = stage.entry("person", "Person", when=when[0], answers=[
+        {"feature_schema_id": number, "attribute": "text"},
+        {"feature_schema_id": pose, "annotation": {"kind": "radio", "option_id": stands}},
+    ])  # fmt: skip
+    second = stage.entry("person", "Person", when=when[1], answers=[{"feature_schema_id": pose, "attribute": "stance"}])
+    entries = [first, second, stage.entry("cat", "Cats", conversion={"from": "bounding_box", "to": "polygon"})]
+    answer = await stage.post(stage.body(*entries))
+    assert answer.status_code == 202, answer.text
+    resolved = answer.json()["alignment"]
+    same = {"from": "bounding_box", "to": "bounding_box", "loss": "none"}
+    assert [one["conversion"] for one in resolved] == [same, same, {**same, "to": "polygon"}]
+    assert resolved[0]["answers"][0] == {
+        "feature_schema_id": number, "attribute": "text", "type": "free_text", "options": {}
+    }  # fmt: skip
+    assert resolved[1]["answers"][0]["options"] == {"sits": sits, "stands": stands}
+    again = await stage.post(stage.body(*resolved))
+    assert again.status_code == 202, again.text
+    assert again.json()["alignment"] == resolved == (await stage.get(answer.headers["location"]))["alignment"]
 
 
 async def test_removed_features_and_nothing_to_do(api: Api, workspace: Workspace) -> None:

@@ -3,14 +3,27 @@
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared.alignment import SHOWN, Alignment, AlignmentEntry, Condition, Detection, Range, Selection, Target, select
-from shared.annotations import ANNOTATION, BoundingBox, Checklist, Classification, FeatureType, Polygon, Radio
-from tests.unit.shared.strategies import IDS, annotations, ids
+from shared.annotations import (
+    ANNOTATION,
+    BoundingBox,
+    CheckedOption,
+    Checklist,
+    Classification,
+    FeatureType,
+    FreeText,
+    Polygon,
+    PolygonPart,
+    Radio,
+)
+from shared.answers import Answer, AnswerFromAttribute
+from tests.unit.shared.strategies import IDS, annotations, ids, mask_of
 
 CLASSES = ["cat", "dog", "person"]
 BOX = BoundingBox(left=0, top=0, width=10, height=10)
@@ -91,10 +104,10 @@ def test_what_is_shown_met_its_rule_and_is_of_its_type(row: list[Detection], thr
 
 
 @given(rows(), st.lists(entries, max_size=4), st.randoms())
-def test_the_order_of_entries_decides_ties_of_a_radio_alone(row: list[Detection], through: Any, random: Any) -> None:
+def test_the_order_of_entries_decides_ties_of_answers_alone(row: list[Detection], through: Any, random: Any) -> None:
     shuffled = random.sample(through, len(through))
     one, other = seen(row, *through), seen(row, *shuffled)
-    if not any(isinstance(pre_label.annotation, Radio) for pre_label in (*one.shown, *other.shown)):
+    if not any(pre_label.annotation.claims() for pre_label in (*one.shown, *other.shown)):
         assert one.ledger == other.ledger
         assert one.dropped == other.dropped
         assert Counter(map(repr, one.shown)) == Counter(map(repr, other.shown))
@@ -120,7 +133,7 @@ def test_a_class_without_an_entry_is_unmapped() -> None:
 
 
 def test_all_matching_entries_apply() -> None:
-    selection = seen([detection(0, 0.9)], entry(), entry(FeatureType.POLYGON), entry(FeatureType.POINT))
+    selection = seen([detection(0, 0.9)], entry(), entry(FeatureType.POLYGON), entry(FeatureType.MASK))
     assert [type(one.annotation) for one in selection.shown] == [BoundingBox, Polygon]
     assert selection.ledger == {("cat", SHOWN): 1}, "the ledger counts detections"
 
@@ -170,6 +183,17 @@ def test_a_checklist_has_many() -> None:
     assert [type(one.annotation) for one in selection.shown] == [Checklist, Checklist]
 
 
+def test_a_checklist_has_each_option_once() -> None:
+    row = [detection(n, c, Classification(), model_class=name) for n, (c, name) in enumerate(_PETS)]
+    through = [option(1, FeatureType.CHECKLIST, model_class=name) for _, name in _PETS]
+    selection = seen(row, *through)
+    assert [one.ordinal for one in selection.shown] == [1]
+    assert selection.dropped == {0: "duplicate_answer", 2: "duplicate_answer"}
+
+
+_PETS = ((0.6, "cat"), (0.8, "dog"), (0.8, "person"))
+
+
 @pytest.mark.parametrize(
     ("annotation", "through"),
     [
@@ -177,7 +201,7 @@ def test_a_checklist_has_many() -> None:
         (BOX, option(1, FeatureType.POLYGON)),
         (Classification(), option(1, FeatureType.FREE_TEXT)),
         (Classification(), entry(FeatureType.RADIO)),
-        (BOX, entry(FeatureType.POINT)),
+        (BOX, entry(FeatureType.MASK)),
     ],
 )
 def test_where_there_is_no_honest_way_nothing_is_shown(annotation: Any, through: AlignmentEntry) -> None:
@@ -185,8 +209,66 @@ def test_where_there_is_no_honest_way_nothing_is_shown(annotation: Any, through:
 
 
 def test_the_reason_is_where_it_got_furthest() -> None:
-    selection = seen([detection(0, 0.4)], entry(FeatureType.POINT, threshold=0.1), entry())
+    selection = seen([detection(0, 0.4)], entry(FeatureType.MASK, threshold=0.1), entry())
     assert selection.dropped == {0: "not_convertible"}
+
+
+_READ = AnswerFromAttribute(feature_schema_id=IDS[1], attribute="text", type=FeatureType.FREE_TEXT)
+_COLOUR = AnswerFromAttribute(
+    feature_schema_id=IDS[2], attribute="colour", type=FeatureType.RADIO, options={"dark red": IDS[3]}
+)
+_POSE = Answer(feature_schema_id=IDS[3], annotation=Checklist(options=(CheckedOption(option_id=IDS[0]),)))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "read", "red"),
+    [
+        ({"text": "EXIT", "colour": "Dark Red "}, "EXIT", True),
+        ({"text": "", "colour": "red"}, None, False),
+        ({"text": 12.5, "colour": True}, "12.5", False),
+        ({"text": True}, "true", False),
+        ({}, None, False),
+        ({"text": "x" * 100_001}, "x" * 100_000, False),
+    ],
+)
+def test_a_detection_brings_answers(attributes: Any, read: str | None, red: bool) -> None:
+    through = entry(answers=(_READ, _POSE, _COLOUR))
+    (shown,) = seen([detection(0, 0.9, attributes=attributes)], through).shown
+    expected = [Answer(feature_schema_id=IDS[1], annotation=FreeText(text=read))] if read else []
+    expected.append(_POSE)
+    if red:
+        expected.append(Answer(feature_schema_id=IDS[2], annotation=Radio(option_id=IDS[3])))
+    assert list(shown.answers) == expected
+
+
+def test_constant_answers_are_those_of_the_entry_itself() -> None:
+    through = entry(answers=(_POSE,))
+    (shown,) = seen([detection(0, 0.9)], through).shown
+    assert shown.answers == through.answers
+    assert AlignmentEntry.model_validate_json(through.model_dump_json()) == through
+    by_attribute = entry(answers=(_READ, _COLOUR))
+    assert AlignmentEntry.model_validate(by_attribute.model_dump(mode="json")) == by_attribute
+
+
+_RING = ((0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0))
+_HOLE = ((2.0, 2.0), (8.0, 2.0), (8.0, 8.0), (2.0, 8.0))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "area"),
+    [
+        (BOX, 100),
+        (BoundingBox(left=0, top=0, width=4, height=5, rotation=45), 20),
+        (Polygon(parts=(PolygonPart(exterior=_RING, holes=(_HOLE,)),)), 64),
+        (Polygon(parts=(PolygonPart(exterior=_RING), PolygonPart(exterior=_HOLE))), 100),
+        (mask_of(np.eye(6, dtype=np.uint8)), 6),
+    ],
+)
+def test_the_least_area_is_that_of_what_the_model_said(annotation: Any, area: float) -> None:
+    for target in (annotation.taken_by, *annotation.becomes):
+        assert len(seen([detection(0, 0.9, annotation)], entry(target, min_area=area)).shown) == 1
+        too_small = seen([detection(0, 0.9, annotation)], entry(target, min_area=area + 0.001))
+        assert too_small.dropped == {0: "too_small"}
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), float("inf")])

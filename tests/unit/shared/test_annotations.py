@@ -238,10 +238,38 @@ def test_a_stretch_of_no_text_is_refused(start: int, end: int) -> None:
         TextEntity(start=start, end=end)
 
 
-def test_one_keypoint_is_a_point_and_more_are_none() -> None:
-    one = Keypoint(name="nose", x=1, y=2)
-    assert Keypoints(points=(one,)).convert(FeatureType.POINT) == Point(x=1, y=2)
-    assert Keypoints(points=(one, one)).convert(FeatureType.POINT) is None
+def test_keypoints_become_their_middle_and_their_bounds() -> None:
+    one, other = Keypoint(name="nose", x=1, y=2), Keypoint(name="tail", x=5, y=10, visibility=1)
+    nowhere = Keypoint(name="ear", x=0, y=0, visibility=0)
+    assert Keypoints(points=(one, nowhere)).convert(FeatureType.POINT) == Point(x=1, y=2)
+    assert Keypoints(points=(one, nowhere)).convert(FeatureType.BOUNDING_BOX) is None, "a point has no extent"
+    both = Keypoints(points=(one, other, nowhere))
+    assert both.convert(FeatureType.POINT) == Point(x=3, y=6)
+    assert both.convert(FeatureType.BOUNDING_BOX) == BoundingBox(left=1, top=2, width=4, height=8)
+    assert Keypoints(points=(nowhere,)).convert(FeatureType.POINT) is None
+
+
+def test_what_has_an_area_becomes_the_centre_of_it() -> None:
+    box = BoundingBox(left=2, top=4, width=6, height=2, rotation=30)
+    assert box.convert(FeatureType.POINT) == Point(x=5, y=5)
+    square = ((0.0, 0.0), (4.0, 0.0), (4.0, 4.0), (0.0, 4.0))
+    hole = ((2.0, 0.0), (4.0, 0.0), (4.0, 4.0), (2.0, 4.0))
+    assert Polygon(parts=(PolygonPart(exterior=square, holes=(hole,)),)).convert(FeatureType.POINT) == Point(x=1, y=2)
+    pixels = np.zeros((4, 6), np.uint8)
+    pixels[1:3, 2:6] = 1
+    assert mask_of(pixels).convert(FeatureType.POINT) == Point(x=4, y=2)
+    assert mask_of(np.zeros((4, 6), np.uint8)).convert(FeatureType.POINT) is None
+
+
+@given(bitmaps())
+def test_the_centre_of_a_mask_is_that_of_its_pixels(bitmap: NDArray[np.uint8]) -> None:
+    centre = mask_of(bitmap).convert(FeatureType.POINT)
+    rows, columns = np.nonzero(bitmap)
+    if not len(rows):
+        assert centre is None
+    else:
+        assert isinstance(centre, Point)
+        assert (centre.x, centre.y) == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5))
 
 
 @pytest.mark.parametrize("target", list(FeatureType))
