@@ -128,6 +128,11 @@ class Alignment(_Value):
             found[entry.model_class].append((index, entry))
         return dict(found)
 
+    def at(self, threshold: float) -> "Alignment":
+        """The same with one threshold for all entries."""
+        entries = tuple(entry.model_copy(update={"threshold": threshold}) for entry in self.entries)
+        return Alignment(version=self.version, entries=entries)
+
 
 class Detection(_Value):
     """What the model said of one data row, in its words. `ordinal` counts from 0 within the row."""

@@ -18,6 +18,7 @@ from services.api.model_catalog import routes as model_catalog
 from services.api.model_runs import routes as model_runs
 from services.api.notifications import routes as notifications
 from services.api.operations import routes as operations
+from services.api.previews import routes as previews
 from services.api.problems import install_problem_handlers
 from services.api.projects import routes as projects
 from services.api.resources import open_resources
@@ -31,6 +32,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     projects.router,
     data_rows.router,
     model_catalog.router,
+    previews.router,
     model_runs.router,
     review.router,
     operations.router,
@@ -43,6 +45,7 @@ _TAGS: Sequence[dict[str, str]] = (
     {"name": "projects", "description": "Projects, their ontologies, readiness and event log."},
     {"name": "data-rows", "description": "Things to label, their content, and batches of them."},
     {"name": "models", "description": "The model catalog, and how a model fits a project."},
+    {"name": "previews", "description": "A model tried on a sample, before it is run on everything."},
     {"name": "model-runs", "description": "Model runs: submit, watch, cancel; their outcomes and pre-labels."},
     {"name": "review", "description": "What people decide about pre-labels, and the labels that come of it."},
     {"name": "operations", "description": "Long work in the background: how far it is, how it ended."},

@@ -19,6 +19,9 @@ class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageToken
     )
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="largest JSON body of a request")
     max_upload_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, description="largest file of an upload")
+    previews_kept: int = Field(
+        default=20, ge=1, le=1000, description="previews a project keeps; the oldest that have ended make room"
+    )
     shutdown_grace_seconds: int = Field(
         default=10, ge=0, le=600, description="how long requests may go on after SIGTERM"
     )

@@ -17,12 +17,17 @@ from shared.database.unit_of_work import UnitOfWork
 async def cancel_model_run(work: UnitOfWork, principal: Principal, model_run_id: UUID, results: Results) -> ModelRunRow:
     """Raises Conflict with the allowed states for a run that has ended."""
     run = await queries.get_run(work.session, principal.workspace_id, model_run_id)
+    await cancel_run(work, run, results)
+    return run
+
+
+async def cancel_run(work: UnitOfWork, run: ModelRunRow, results: Results) -> None:
+    """A run or a preview. Raises Conflict with the allowed states when it has ended."""
     await hold_run(work, run)
     present: RunState = run.state  # type: ignore[assignment]
     check_move(present, "cancelled")
     run.results_discarded = results == "discard"
     await cancel_held_run(work, run)
-    return run
 
 
 async def hold_run(work: UnitOfWork, run: ModelRunRow) -> None:

@@ -42,12 +42,15 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class PreLabelFilter:
+    """`threshold` stands in for all thresholds of the alignment."""
+
     data_row_id: UUID | None = None
     feature_schema_id: UUID | None = None
     model_class: str | None = None
     state: DecisionState | None = None
     confidence_min: float = 0.0
     confidence_max: float = 1.0
+    threshold: float | None = None
 
     def holds(self, pre_label: PreLabel, state: DecisionState) -> bool:
         return (
@@ -73,8 +76,9 @@ class View:
     alignment: Alignment
 
     @classmethod
-    async def of(cls, session: AsyncSession, run: ModelRunRow) -> "View":
-        return cls(session, run, await read_alignment(session, run))
+    async def of(cls, session: AsyncSession, run: ModelRunRow, threshold: float | None = None) -> "View":
+        alignment = await read_alignment(session, run)
+        return cls(session, run, alignment if threshold is None else alignment.at(threshold))
 
     async def shown(self, data_row_ids: Sequence[UUID]) -> dict[UUID, tuple[PreLabel, ...]]:
         """What each of these data rows shows, pending or decided."""
@@ -128,7 +132,7 @@ async def list_pre_labels(
     session: AsyncSession, run: ModelRunRow, wanted: PreLabelFilter, after: Key | None, size: int
 ) -> PreLabelPage:
     """By data row, detection and feature."""
-    view, names = await View.of(session, run), await _feature_names(session, run)
+    view, names = await View.of(session, run, wanted.threshold), await _feature_names(session, run)
     items: list[ShownPreLabel] = []
     left = _DETECTIONS_A_PAGE
     while True:
@@ -167,37 +171,34 @@ def place_of(pre_label: PreLabel) -> Place:
 
 async def _next_rows(session: AsyncSession, run: ModelRunRow, wanted: PreLabelFilter, after: Key | None) -> list[_Row]:
     """Data rows that show something, with the number of all their detections."""
+    row_id = RowOutcomeRow.data_row_id
     found = (
-        select(RowProjectionRow.data_row_id, DataRowRow.global_key, RowOutcomeRow.detections)
-        .join(DataRowRow, DataRowRow.id == RowProjectionRow.data_row_id)
-        .join(
-            RowOutcomeRow,
-            (RowOutcomeRow.model_run_id == RowProjectionRow.model_run_id)
-            & (RowOutcomeRow.data_row_id == RowProjectionRow.data_row_id),
-        )
+        select(row_id, DataRowRow.global_key, RowOutcomeRow.detections)
+        .join(DataRowRow, DataRowRow.id == row_id)
         .where(
-            RowProjectionRow.workspace_id == run.workspace_id,
-            RowProjectionRow.model_run_id == run.id,
-            RowProjectionRow.alignment_version == run.alignment_version,
-            RowProjectionRow.shown > 0,
+            RowOutcomeRow.workspace_id == run.workspace_id,
+            RowOutcomeRow.model_run_id == run.id,
+            RowOutcomeRow.detections > 0,
         )
     )
+    if wanted.threshold is None:  # what other thresholds show is not stored
+        found = found.join(
+            RowProjectionRow,
+            (RowProjectionRow.model_run_id == run.id)
+            & (RowProjectionRow.alignment_version == run.alignment_version)
+            & (RowProjectionRow.data_row_id == row_id),
+        ).where(RowProjectionRow.shown > 0)
     if wanted.data_row_id is not None:
-        found = found.where(RowProjectionRow.data_row_id == wanted.data_row_id)
+        found = found.where(row_id == wanted.data_row_id)
     if after is not None:
         last = UUID(after[0])
         # A key of one part says that all of its row was looked at.
-        row_id = RowProjectionRow.data_row_id
         found = found.where(row_id >= last if len(after) > 1 else row_id > last)
     if run.results_discarded or wanted.state in {"accepted", "rejected"}:
         found = found.where(
-            exists().where(
-                DecisionRow.model_run_id == run.id,
-                DecisionRow.data_row_id == RowProjectionRow.data_row_id,
-                ~DecisionRow.undone,
-            )
+            exists().where(DecisionRow.model_run_id == run.id, DecisionRow.data_row_id == row_id, ~DecisionRow.undone)
         )
-    rows = await session.execute(found.order_by(RowProjectionRow.data_row_id).limit(_ROWS_AT_ONCE))
+    rows = await session.execute(found.order_by(row_id).limit(_ROWS_AT_ONCE))
     return [_Row(*row) for row in rows]
 
 

@@ -44,8 +44,10 @@ async def get_run(session: AsyncSession, workspace_id: UUID, model_run_id: UUID)
 
 
 async def lock_run(session: AsyncSession, run: ModelRunRow) -> None:
-    """Hold it as it is now. Its segments must be locked before."""
-    await session.refresh(run, with_for_update=True)
+    """Hold it as it is now. Its segments must be locked before. Raises NotFound when it has gone meanwhile."""
+    wanted = select(ModelRunRow).where(ModelRunRow.id == run.id).with_for_update()
+    if await session.scalar(wanted.execution_options(populate_existing=True)) is None:
+        raise NotFound()
 
 
 async def list_runs(
@@ -58,8 +60,14 @@ async def list_runs(
     if before is not None:
         wanted = wanted.where(ModelRunRow.id < before)
     rows = list(await session.scalars(wanted.order_by(ModelRunRow.id.desc()).limit(limit)))
+    counters = await counters_now(session, rows)
+    return [summary_of(row, counters[row.id]) for row in rows]
+
+
+async def counters_now(session: AsyncSession, rows: Sequence[ModelRunRow]) -> dict[UUID, RunCounters]:
+    """The counters of each, with what its open segments have done so far."""
     added = await _count_open(session, rows)
-    return [summary_of(row, _sum(row, added.get(row.id, (0, 0, 0, 0)))) for row in rows]
+    return {row.id: _sum(row, added.get(row.id, (0, 0, 0, 0))) for row in rows}
 
 
 async def find_unknown_batches(session: AsyncSession, project: ProjectRow, batch_ids: Sequence[UUID]) -> list[int]:

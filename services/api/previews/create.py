@@ -1,0 +1,84 @@
+"""Making a preview: checked like a run, on a sample, and written in one transaction."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.api.access.principal import Principal
+from services.api.model_catalog.service import suggest_alignment
+from services.api.model_runs.basis import Basis, find_basis
+from services.api.model_runs.checks import Aligning, check_alignment
+from services.api.model_runs.schemas import AlignmentEntryCreate
+from services.api.previews import queries
+from services.api.previews.remove import make_room
+from services.api.previews.samples import Sampled, take_sample
+from services.api.previews.schemas import PreviewCreate
+from services.api.projects.queries import hold_project
+from shared.alignment import AlignmentEntry
+from shared.contracts.jobs import Doorbell
+from shared.database.alignments import add_alignment
+from shared.database.run_events import state_event
+from shared.database.tables import ModelRunRow
+from shared.database.unit_of_work import UnitOfWork
+from shared.errors import Problems
+
+_SMALLEST_SEGMENT, _LARGEST_SEGMENT, _SEGMENTS = 8, 64, 8
+_MOST_RINGS = 4
+_REFUSED, _CODE = "the preview cannot be made like this", "invalid_preview"
+
+
+async def create_preview(
+    work: UnitOfWork, principal: Principal, project_id: UUID, wanted: PreviewCreate, kept: int
+) -> ModelRunRow:
+    """Held until commit: the project, so that its ontology stays what the alignment was checked with."""
+    project = await hold_project(work.session, principal.workspace_id, project_id)
+    problems = Problems()
+    sampled = await take_sample(work.session, project, wanted.sample, problems)
+    basis = await find_basis(work.session, project, wanted.model_id, "/model_id", problems)
+    entries = await _align(work, principal, basis, wanted, problems) if basis else ()
+    problems.raise_if_any(_REFUSED, code=_CODE)
+    assert sampled is not None
+    assert basis is not None
+    await make_room(work, project, kept)
+    return await _write(work, principal, basis, wanted, (sampled, entries))
+
+
+async def _align(
+    work: UnitOfWork, principal: Principal, basis: Basis, wanted: PreviewCreate, problems: Problems
+) -> tuple[AlignmentEntry, ...]:
+    if wanted.alignment is not None:
+        entries: Sequence[AlignmentEntryCreate] = wanted.alignment.entries
+    else:
+        suggested = await suggest_alignment(work.session, principal, basis.project.id, basis.model.id)
+        entries = [AlignmentEntryCreate.model_validate(entry.model_dump()) for entry in suggested.entries]
+        if not entries:
+            detail = "no class of the model could be aligned by itself: send an alignment"
+            problems.add("/alignment", "nothing_suggested", detail)
+            return ()
+    return check_alignment(Aligning(entries, wanted.threshold, wanted.criteria), basis.ground, problems)
+
+
+async def _write(
+    work: UnitOfWork,
+    principal: Principal,
+    basis: Basis,
+    wanted: PreviewCreate,
+    chosen: tuple[Sampled, Sequence[AlignmentEntry]],
+) -> ModelRunRow:
+    sampled, entries = chosen
+    configuration = basis.configuration(criteria=dict(wanted.criteria), sample=sampled.sample)
+    preview = basis.new_run(principal, "preview", wanted.name, configuration)
+    preview.total = len(sampled.data_row_ids)
+    work.session.add(preview)
+    await work.session.flush()
+    add_alignment(work.session, preview, entries, principal.member_id)
+    segments = queries.add_segments(work.session, preview, sampled.data_row_ids, segment_size(preview.total))
+    await work.session.flush()
+    await work.session.refresh(preview)
+    work.emit(state_event(preview))
+    work.ring(Doorbell.PREVIEWS, min(segments, _MOST_RINGS))
+    return preview
+
+
+def segment_size(rows: int) -> int:
+    """Small, so that every lane has one at once and the first results come quickly."""
+    return max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, -(-rows // _SEGMENTS)))
