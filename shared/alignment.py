@@ -6,8 +6,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, NamedTuple, cast, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,11 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.annotations import (
     CLASSIFICATION_TYPES,
     Annotation,
-    AnnotationValue,
     FeatureType,
+    may_become,
+    taken_as_it_is,
 )
 from shared.answers import Answer, Attributes, EntryAnswer, chosen
+from shared.conditions import Condition
 from shared.conversion import Conversion
+from shared.detections import Seen
 
 Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Reason = Literal[
@@ -35,16 +39,7 @@ Reason = Literal[
 SHOWN = "shown"
 
 # A detection no entry shows is accounted for under the reason that came last: where it got furthest.
-_PROGRESS: dict[Reason, int] = {
-    "unmapped": 0,
-    "condition_not_met": 1,
-    "below_threshold": 2,
-    "too_small": 3,
-    "not_convertible": 4,
-    "over_max_count": 5,
-    "radio_conflict": 6,
-    "duplicate_answer": 6,
-}
+_PROGRESS: Mapping[Reason, int] = {reason: place for place, reason in enumerate(get_args(Reason))}
 
 
 class _Value(BaseModel):
@@ -56,33 +51,6 @@ class Target(_Value):
 
     feature_schema_id: UUID
     option_id: UUID | None = None
-
-
-class Range(_Value):
-    """Half-open: `minimum <= value < maximum`."""
-
-    minimum: float | None = Field(default=None, allow_inf_nan=False)
-    maximum: float | None = Field(default=None, allow_inf_nan=False)
-
-    def holds(self, value: float | None) -> bool:
-        if value is None:
-            return False
-        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value < self.maximum)
-
-
-class Condition(_Value):
-    """All parts that are given must hold. `area` in square pixels."""
-
-    confidence: Range | None = None
-    area: Range | None = None
-    attribute: dict[str, str | float | bool] = Field(default_factory=dict)
-
-    def holds(self, detection: "Detection") -> bool:
-        return (
-            (self.confidence is None or self.confidence.holds(detection.confidence))
-            and (self.area is None or self.area.holds(detection.area))
-            and all(detection.attributes.get(name) == wanted for name, wanted in self.attribute.items())
-        )
 
 
 class AlignmentEntry(_Value):
@@ -115,6 +83,16 @@ class AlignmentEntry(_Value):
         found = (one if isinstance(one, Answer) else one.answer(attributes) for one in self.answers)
         return tuple(answer for answer in found if answer is not None)
 
+    @cached_property
+    def chosen(self) -> Annotation | None:
+        """The answer that the class means, where the target is an option."""
+        return None if self.target.option_id is None else chosen(self.target_type, self.target.option_id)
+
+    def needs_geometry(self, kind: str) -> bool:
+        """Whether `select` must look at an annotation of this kind to see it through this entry."""
+        as_it_is = self.target_type not in CLASSIFICATION_TYPES and taken_as_it_is(kind, self.target_type)
+        return self.target.option_id is None and not as_it_is
+
 
 class Alignment(_Value):
     version: int = 1
@@ -127,6 +105,16 @@ class Alignment(_Value):
         for index, entry in enumerate(self.entries):
             found[entry.model_class].append((index, entry))
         return dict(found)
+
+    @cached_property
+    def counts(self) -> bool:
+        """Whether any entry shows only so many."""
+        return any(entry.max_count is not None for entry in self.entries)
+
+    @cached_property
+    def answers(self) -> bool:
+        """Whether any entry is an answer about the whole data row, which may be given once only."""
+        return any(entry.target_type in CLASSIFICATION_TYPES for entry in self.entries)
 
     def at(self, threshold: float) -> "Alignment":
         """The same with one threshold for all entries."""
@@ -144,6 +132,10 @@ class Detection(_Value):
     attributes: dict[str, str | float | bool] = Field(default_factory=dict)
     annotation: Annotation
 
+    @property
+    def kind(self) -> str:
+        return self.annotation.kind
+
 
 class PreLabel(_Value):
     """A detection as the alignment shows it."""
@@ -157,100 +149,139 @@ class PreLabel(_Value):
     answers: tuple[Answer, ...] = ()
 
 
-class Selection(_Value):
-    """`ledger` counts detections, not pre-labels: raw = shown + all dropped, per class."""
+class Candidate(NamedTuple):
+    """A detection that an entry shows, as far as both alone decide. `converted` is None for one shown as it is.
 
-    shown: tuple[PreLabel, ...]
+    `number` is the entry's place.
+    """
+
+    number: int
+    entry: AlignmentEntry
+    detection: Seen
+    converted: Annotation | None
+
+    @property
+    def annotation(self) -> Annotation:
+        return self.detection.annotation if self.converted is None else self.converted
+
+    def claims(self) -> list[tuple[UUID, UUID | None]]:
+        """What a data row has once, by feature and, for a checklist, option. Tools may be used any number of times."""
+        if self.entry.target_type not in CLASSIFICATION_TYPES:
+            return []
+        return [(self.entry.target.feature_schema_id, claim) for claim in self.annotation.claims()]
+
+    def pre_label(self) -> PreLabel:
+        return PreLabel.model_construct(
+            ordinal=self.detection.ordinal,
+            target=self.entry.target,
+            model_class=self.detection.model_class,
+            confidence=self.detection.confidence,
+            threshold=self.entry.threshold,
+            annotation=self.annotation,
+            answers=self.entry.answers_of(self.detection.attributes),
+        )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of one data row is shown. `ledger` counts detections, not pre-labels: raw = shown + all dropped, per class.
+
+    `visible` are the pre-labels to be: counting them costs nothing, `shown` makes them.
+    """
+
+    visible: Sequence[Candidate]
     dropped: Mapping[int, Reason]
     ledger: Mapping[tuple[str, str], int]
+
+    @cached_property
+    def shown(self) -> tuple[PreLabel, ...]:
+        return tuple(candidate.pre_label() for candidate in self.visible)
 
     @property
     def uncertainty(self) -> float:
         """1 minus the least confidence shown; 0 when nothing is."""
-        return 1 - min((pre_label.confidence for pre_label in self.shown), default=1.0)
+        return 1 - min((candidate.detection.confidence for candidate in self.visible), default=1.0)
 
 
-def select(detections: Sequence[Detection], alignment: Alignment) -> Selection:
+def select(detections: Sequence[Seen], alignment: Alignment) -> Selection:
     """What of one data row's detections is shown, and why the rest is not. Order of `shown`: ordinal, then entry."""
-    candidates: list[tuple[int, PreLabel, AlignmentEntry]] = []
+    candidates: list[Candidate] = []
     reasons: dict[int, Reason] = {}
     for detection in detections:
         reasons[detection.ordinal] = "unmapped"
         for index, entry in alignment.by_class.get(detection.model_class, ()):
-            outcome = _view(detection, entry)
-            if isinstance(outcome, PreLabel):
-                candidates.append((index, outcome, entry))
+            outcome = _view(detection, index, entry)
+            if isinstance(outcome, Candidate):
+                candidates.append(outcome)
             else:
                 _note(reasons, detection.ordinal, outcome)
-    shown = _without_conflicts(_within_counts(candidates, reasons), reasons)
-    visible = {pre_label.ordinal for pre_label in shown}
+    if alignment.counts:
+        candidates = _within_counts(candidates, reasons)
+    candidates.sort(key=_place)
+    if alignment.answers:
+        candidates = _without_conflicts(candidates, reasons)
+    visible = {candidate.detection.ordinal for candidate in candidates}
     dropped = {ordinal: reason for ordinal, reason in reasons.items() if ordinal not in visible}
-    ledger = Counter((d.model_class, dropped.get(d.ordinal, SHOWN)) for d in detections)
-    return Selection(shown=tuple(shown), dropped=dropped, ledger=dict(ledger))
+    ledger = Counter([(one.model_class, dropped.get(one.ordinal, SHOWN)) for one in detections])
+    return Selection(candidates, dropped, ledger)
 
 
-def _view(detection: Detection, entry: AlignmentEntry) -> PreLabel | Reason:
+def _view(detection: Seen, index: int, entry: AlignmentEntry) -> Candidate | Reason:
     if entry.when is not None and not entry.when.holds(detection):
         return "condition_not_met"
     if detection.confidence < entry.threshold:
         return "below_threshold"
     if entry.min_area is not None and detection.area is not None and detection.area < entry.min_area:
         return "too_small"
-    annotation = _as_target(detection.annotation, entry)
-    if annotation is None:
-        return "not_convertible"
-    return PreLabel.model_construct(
-        ordinal=detection.ordinal,
-        target=entry.target,
-        model_class=detection.model_class,
-        confidence=detection.confidence,
-        threshold=entry.threshold,
-        annotation=annotation,
-        answers=entry.answers_of(detection.attributes),
-    )
+    if entry.target.option_id is None and taken_as_it_is(detection.kind, entry.target_type):
+        return Candidate(index, entry, detection, None)
+    converted = _as_target(detection, entry)
+    return "not_convertible" if converted is None else Candidate(index, entry, detection, converted)
 
 
-def _as_target(annotation: AnnotationValue, entry: AlignmentEntry) -> Annotation | None:
-    option_id = entry.target.option_id
-    if option_id is None:
+def _as_target(detection: Seen, entry: AlignmentEntry) -> Annotation | None:
+    if entry.target.option_id is None:
         # Every class of `AnnotationValue` is a member of the union `Annotation`.
-        return cast(Annotation | None, annotation.convert(entry.target_type))
-    if entry.target_type not in CLASSIFICATION_TYPES or entry.target_type not in annotation.becomes:
+        return cast(Annotation | None, detection.annotation.convert(entry.target_type))
+    if entry.target_type not in CLASSIFICATION_TYPES or not may_become(detection.kind, entry.target_type):
         return None
-    return chosen(entry.target_type, option_id)
+    return entry.chosen
 
 
-def _within_counts(
-    candidates: list[tuple[int, PreLabel, AlignmentEntry]], reasons: dict[int, Reason]
-) -> list[PreLabel]:
+def _within_counts(candidates: list[Candidate], reasons: dict[int, Reason]) -> list[Candidate]:
     taken: Counter[int] = Counter()
-    places: dict[tuple[int, int], PreLabel] = {}
-    for index, pre_label, entry in sorted(candidates, key=lambda c: (-c[1].confidence, c[1].ordinal, c[0])):
-        if entry.max_count is not None and taken[index] >= entry.max_count:
-            _note(reasons, pre_label.ordinal, "over_max_count")
-            continue
-        taken[index] += 1
-        places[(pre_label.ordinal, index)] = pre_label
-    return [places[key] for key in sorted(places)]
-
-
-def _without_conflicts(pre_labels: list[PreLabel], reasons: dict[int, Reason]) -> list[PreLabel]:
-    """A radio has one answer, a checklist each option once: the surest wins, the first of equals."""
-    best: dict[tuple[UUID, UUID | None], PreLabel] = {}
-    for pre_label in pre_labels:
-        for claim in pre_label.annotation.claims():
-            place = (pre_label.target.feature_schema_id, claim)
-            rival = best.get(place)
-            if rival is None or pre_label.confidence > rival.confidence:
-                best[place] = pre_label
     kept = []
-    for pre_label in pre_labels:
-        claims = pre_label.annotation.claims()
-        if all(best[(pre_label.target.feature_schema_id, claim)] is pre_label for claim in claims):
-            kept.append(pre_label)
-        else:
-            _note(reasons, pre_label.ordinal, "radio_conflict" if None in claims else "duplicate_answer")
+    for candidate in sorted(candidates, key=lambda one: (-one.detection.confidence, *_place(one))):
+        limit = candidate.entry.max_count
+        if limit is not None and taken[candidate.number] >= limit:
+            _note(reasons, candidate.detection.ordinal, "over_max_count")
+            continue
+        taken[candidate.number] += 1
+        kept.append(candidate)
     return kept
+
+
+def _without_conflicts(candidates: list[Candidate], reasons: dict[int, Reason]) -> list[Candidate]:
+    """A radio has one answer, a checklist each option once: the surest wins, the first of equals."""
+    best: dict[tuple[UUID, UUID | None], Candidate] = {}
+    claims = [candidate.claims() for candidate in candidates]
+    for candidate, places in zip(candidates, claims, strict=True):
+        for place in places:
+            rival = best.get(place)
+            if rival is None or candidate.detection.confidence > rival.detection.confidence:
+                best[place] = candidate
+    kept = []
+    for candidate, places in zip(candidates, claims, strict=True):
+        if all(best[place] is candidate for place in places):
+            kept.append(candidate)
+        else:
+            once = any(claim is None for _, claim in places)
+            _note(reasons, candidate.detection.ordinal, "radio_conflict" if once else "duplicate_answer")
+    return kept
+
+
+def _place(candidate: Candidate) -> tuple[int, int]:
+    return candidate.detection.ordinal, candidate.number
 
 
 def _note(reasons: dict[int, Reason], ordinal: int, reason: Reason) -> None:

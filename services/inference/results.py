@@ -179,7 +179,7 @@ async def _copy_projections(session: AsyncSession, claim: segments.Claim, shown:
             claim.alignment.version,
             one.result.row.content.data_row_id,
             claim.workspace_id,
-            len(one.selection.shown),
+            len(one.selection.visible),
             one.selection.uncertainty,
         )
         for one in shown

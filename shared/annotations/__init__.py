@@ -63,6 +63,16 @@ def has_area(kind: str) -> bool:
     return _BY_KIND[kind].area is not AnnotationValue.area
 
 
+def taken_as_it_is(kind: str, target: FeatureType) -> bool:
+    """Whether an annotation of this kind needs no conversion, so that nobody has to look at it."""
+    return _BY_KIND[kind].taken_by is target
+
+
+def may_become(kind: str, target: FeatureType) -> bool:
+    """Whether there is a way at all; a single annotation may still have none."""
+    return target in _BY_KIND[kind].becomes
+
+
 __all__ = [
     "ANNOTATION",
     "CLASSIFICATION_TYPES",
@@ -89,4 +99,6 @@ __all__ = [
     "conversion_loss",
     "features_taking",
     "has_area",
+    "may_become",
+    "taken_as_it_is",
 ]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from services.api.model_runs.checks import exclusive
 from services.api.model_runs.submit import segment_size
 from services.api.model_runs.transitions import MOVES, check_move
-from shared.alignment import Alignment, AlignmentEntry, Condition, Detection, Range, Target, select
+from shared.alignment import Alignment, AlignmentEntry, Detection, Target, select
 from shared.annotations import BoundingBox, FeatureType
+from shared.conditions import Condition, Range
 from shared.contracts.event import RunState
 from shared.contracts.events import TERMINAL_STATES
 from shared.errors import Conflict

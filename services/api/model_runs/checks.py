@@ -9,8 +9,9 @@ from uuid import UUID
 from services.api.model_runs.answers import AnswerCheck
 from services.api.model_runs.schemas import AlignmentEntryCreate, ModelRunCreate
 from services.api.pointers import escape
-from shared.alignment import AlignmentEntry, Condition, Range, Target
+from shared.alignment import AlignmentEntry, Target
 from shared.annotations import FeatureType, features_taking, has_area
+from shared.conditions import Condition, Range
 from shared.conversion import Conversion
 from shared.errors import Problems
 from shared.model_card import ModelCard

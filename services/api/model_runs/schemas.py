@@ -6,9 +6,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.alignment import Condition, Target
+from shared.alignment import Target
 from shared.annotations import Annotation, FeatureType
 from shared.answers import Answer, EntryAnswer
+from shared.conditions import Condition
 
 MAX_ENTRIES = 2000
 MAX_ROWS = 1_000_000
