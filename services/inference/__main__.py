@@ -7,7 +7,7 @@ import cv2
 import uvloop
 
 from services.inference.inputs.content import ContentReader
-from services.inference.pipeline import Machinery
+from services.inference.machinery import Machinery
 from services.inference.progress import ProgressReporter, report_progress
 from services.inference.settings import InferenceSettings
 from services.inference.triton import Triton

@@ -1,5 +1,7 @@
 """What can go wrong with a batch, and what it means for its rows."""
 
+from collections.abc import Iterator
+
 
 class PartAway(Exception):
     """Triton, the model or the object store is away: wait and try again, blame no row."""
@@ -18,3 +20,12 @@ class RowFailed(Exception):
         self.code = code
         self.detail = detail.replace("\0", "")  # which PostgreSQL does not store
         self.attempts = attempts
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """What a group of tasks failed with, one by one."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

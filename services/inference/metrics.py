@@ -1,6 +1,11 @@
 """What an inference worker counts."""
 
+from collections.abc import Awaitable
+from typing import TypeVar
+
 from prometheus_client import Counter, Gauge, Histogram
+
+Result = TypeVar("Result")
 
 ROWS = Counter("prelabel_rows_total", "Data rows with an outcome stored by this worker", ["outcome"])
 BATCH_ROWS = Histogram(
@@ -11,3 +16,8 @@ RETRIES = Counter("prelabel_retries_total", "Calls repeated because a part was a
 SEGMENTS_HELD = Gauge("prelabel_segments_held", "Segments this worker has leased")
 TAKEOVERS = Counter("prelabel_lease_takeovers_total", "Segments taken over from a worker that went silent")
 LEASES_LOST = Counter("prelabel_leases_lost_total", "Segments this worker lost before it was done")
+
+
+async def timed(stage: str, work: Awaitable[Result]) -> Result:
+    with STAGE_SECONDS.labels(stage).time():
+        return await work

@@ -58,7 +58,7 @@ class ModelKeeper:
         try:
             states = await self._triton.states()
             away = None
-        except PartAway as error:
+        except (PartAway, ModelRejected) as error:
             states, away = {}, _Live("unavailable", f"Triton does not answer: {error}"[:300])
         async with unit_of_work(self._sessions, self._signals, "service:inference") as work:
             if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK_KEY))):

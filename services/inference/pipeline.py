@@ -5,48 +5,32 @@ A batch's place in flight is free again only after its commit, so memory is boun
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 from uuid import UUID
 
 from services.inference import results, segments
 from services.inference.decoders import decode_batch
-from services.inference.failures import PartAway, RowFailed
-from services.inference.inputs import Prepared, PreparedBatch, prepare_batch
-from services.inference.inputs.content import Content, ContentReader, Stored, find_stored
-from services.inference.metrics import BATCH_ROWS, RETRIES, ROWS, STAGE_SECONDS
+from services.inference.failures import ModelUnusable, PartAway, RowFailed, leaves
+from services.inference.inputs import Prepared, PreparedBatch
+from services.inference.intake import Intake
+from services.inference.machinery import Machinery
+from services.inference.metrics import BATCH_ROWS, ROWS, timed
+from services.inference.patience import patiently
 from services.inference.results import Failed, Succeeded
 from services.inference.segments import Claim, LeaseLost
 from services.inference.served_model import ServedModel
-from services.inference.settings import InferenceSettings
-from services.inference.triton import Array, BadModelOutput, ModelBroken, ModelRejected, Triton
-from shared.database.engine import DATABASE_ERRORS, Sessions
-from shared.object_store import ObjectStore
+from services.inference.served_models import check_version
+from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected
+from shared.database.engine import DATABASE_ERRORS
 from shared.telemetry import logger
 
 _LEASES_A_ROW_MAY_COST = 3
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
-_NOT_OF_A_ROW: tuple[type[Exception], ...] = (LeaseLost, PartAway, *DATABASE_ERRORS)
+_NOT_OF_A_ROW: tuple[type[Exception], ...] = (LeaseLost, PartAway, ModelUnusable, *DATABASE_ERRORS)
 
 log = logger(__name__)
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Machinery:
-    """What every batch of this worker uses."""
-
-    settings: InferenceSettings
-    sessions: Sessions
-    store: ObjectStore
-    reader: ContentReader
-    triton: Triton
-    threads: ThreadPoolExecutor
 
 
 class Pipeline:
@@ -58,6 +42,7 @@ class Pipeline:
         self._model = model
         self._card = model.card
         self._stopping = False
+        self._was_away = False
 
     def stop(self) -> None:
         """Begin no further batch; those under way end."""
@@ -85,7 +70,7 @@ class Pipeline:
                 await places.acquire()
                 if self._stopping:
                     return
-                batch = group.create_task(self._batch(rows[start : start + size]))
+                batch = group.create_task(self._batch_together(rows[start : start + size]))
                 batch.add_done_callback(lambda _: places.release())
 
     def _rows_to_run_alone(self, pending: list[UUID]) -> list[UUID]:
@@ -104,9 +89,15 @@ class Pipeline:
             error = RowFailed("inference", "worker_crashed", "every worker that took this row died")
             await self._store([], [Failed(data_row_id, error, attempts=_LEASES_A_ROW_MAY_COST)])
             return
-        async with self._parts.sessions.begin() as session:
-            await segments.suspect(session, self._claim, data_row_id)
-        await self._batch([data_row_id])
+        # The other lanes' rows would share the blame for a crash.
+        async with self._parts.solitude.alone():
+            async with self._parts.sessions.begin() as session:
+                await segments.suspect(session, self._claim, data_row_id)
+            await self._batch([data_row_id])
+
+    async def _batch_together(self, data_row_ids: Sequence[UUID]) -> None:
+        async with self._parts.solitude.together():
+            await self._batch(data_row_ids)
 
     async def _batch(self, data_row_ids: Sequence[UUID]) -> None:
         try:
@@ -123,37 +114,21 @@ class Pipeline:
             await self._store([], [Failed(data_row_ids[0], failed)])
 
     async def _work_through(self, data_row_ids: Sequence[UUID]) -> None:
-        contents, unread = await _timed("fetch", self._fetch(data_row_ids))
-        prepared = await _timed("prepare", self._in_thread(partial(prepare_batch, self._model, contents)))
-        failed = [*unread, *(Failed(content.data_row_id, error) for content, error in prepared.failed)]
+        batches, failed = await Intake(self._parts, self._model, len(data_row_ids)).take(data_row_ids)
         succeeded: list[Succeeded] = []
-        for batch in prepared.batches:
+        for batch in batches:
             good, refused = await self._infer(batch)
             succeeded += good
             failed += refused
-        await _timed("store", self._store(succeeded, failed))
-
-    async def _fetch(self, data_row_ids: Sequence[UUID]) -> tuple[list[Content], list[Failed]]:
-        stored = await find_stored(self._parts.sessions, data_row_ids)
-        read = await asyncio.gather(*(self._read(stored.get(row), row) for row in data_row_ids))
-        contents = [one for one in read if isinstance(one, Content)]
-        return contents, [one for one in read if isinstance(one, Failed)]
-
-    async def _read(self, row: Stored | None, data_row_id: UUID) -> Content | Failed:
-        if row is None:
-            return Failed(data_row_id, RowFailed("fetch", "content_not_found", "the data row was deleted"))
-        try:
-            return await self._patiently(lambda: self._parts.reader.read(row))
-        except RowFailed as error:
-            return Failed(data_row_id, error, error.attempts)
+        await timed("store", self._store(succeeded, failed))
 
     async def _infer(self, batch: PreparedBatch) -> tuple[list[Succeeded], list[Failed]]:
         """A batch that is refused is split until the bad row is alone."""
-        began = time.perf_counter()
+        began, patience = time.perf_counter(), self._parts.settings.inference_patience_seconds
         try:
-            outputs = await _timed("infer", self._patiently(lambda: self._call(batch)))
-            placements = [row.placement for row in batch.rows]
-            found = await _timed("decode", self._in_thread(partial(decode_batch, self._model, outputs, placements)))
+            outputs = await timed("infer", patiently(patience, lambda: self._call(batch)))
+            decode = partial(decode_batch, self._model, outputs, [row.placement for row in batch.rows])
+            found = await timed("decode", self._parts.in_thread(decode))
         except (ModelRejected, BadModelOutput) as error:
             if len(batch.rows) == 1:
                 return [], [_refused(batch.rows[0], error)]
@@ -172,38 +147,23 @@ class Pipeline:
         return succeeded, failed
 
     async def _call(self, batch: PreparedBatch) -> dict[str, Array]:
+        """Whoever was away may come back as another version, and that is looked at before its answers are taken."""
         BATCH_ROWS.observe(len(batch.rows))
-        return await self._parts.triton.infer(self._claim.configuration.triton_model, self._card, batch.tensors)
+        configuration, triton = self._claim.configuration, self._parts.triton
+        if self._was_away:
+            await check_version(triton, configuration)
+            self._was_away = False
+        try:
+            return await triton.infer(configuration.triton_model, self._card, batch.tensors)
+        except ModelAway:
+            self._was_away = True
+            raise
 
     async def _store(self, succeeded: Sequence[Succeeded], failed: Sequence[Failed]) -> None:
         async with self._parts.sessions.begin() as session:
             await results.store(session, self._claim, succeeded, failed)
         ROWS.labels("succeeded").inc(len(succeeded))
         ROWS.labels("failed").inc(len(failed))
-
-    async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Try again while a part is away, until the patience is over."""
-        deadline = time.monotonic() + self._parts.settings.inference_patience_seconds
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return await call()
-            except ModelBroken:  # waiting does not mend it
-                raise
-            except PartAway:
-                if time.monotonic() + pause > deadline:
-                    raise
-            RETRIES.inc()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-    async def _in_thread(self, call: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._parts.threads, call)
-
-
-async def _timed(stage: str, work: Awaitable[Result]) -> Result:
-    with STAGE_SECONDS.labels(stage).time():
-        return await work
 
 
 def _refused(row: Prepared, error: ModelRejected | BadModelOutput) -> Failed:
@@ -215,13 +175,5 @@ def _refused(row: Prepared, error: ModelRejected | BadModelOutput) -> Failed:
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one failure that decides what happens next: a lost lease before anything else."""
-    leaves = list(_leaves(group))
-    return next((error for error in leaves if isinstance(error, LeaseLost)), leaves[0])
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
+    found = list(leaves(group))
+    return next((error for error in found if isinstance(error, LeaseLost)), found[0])

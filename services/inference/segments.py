@@ -5,18 +5,31 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.inference import runs
 from shared.alignment import Alignment
 from shared.database.alignments import read_alignment
+from shared.database.tables import ModelRunRow
 from shared.database.unit_of_work import UnitOfWork
 from shared.run_configuration import RunConfiguration
+from shared.telemetry import logger
+
+log = logger(__name__)
 
 
 class LeaseLost(Exception):
     """Another worker holds the segment now, or the run was cancelled or paused. Nothing may be written."""
+
+
+class UnreadableRun(Exception):
+    """What the run froze cannot be read by this worker, as after a roll-back: it must cost this run alone."""
+
+    def __init__(self, model_run_id: UUID) -> None:
+        super().__init__("the worker cannot read what the run froze at submit; submit it again")
+        self.model_run_id = model_run_id
 
 
 Lease: TypeAlias = tuple[UUID, int]
@@ -122,6 +135,7 @@ async def claim(
         run = await runs.start(work, model_run_id)
         if run is None:  # cancelled or paused since we looked: its segments are closed in that transaction
             raise LeaseLost
+        alignment, configuration = await _read(work.session, run)
         segment_id, generation, workspace_id, project_id, execution, rows, taken_over, suspect, suspect_leases = taken
         pending = await work.session.scalars(_PENDING, {"ids": rows, "run": model_run_id})
         return Claim(
@@ -131,14 +145,23 @@ async def claim(
             project_id=project_id,
             model_run_id=model_run_id,
             execution=execution,
-            alignment=await read_alignment(work.session, run),
-            configuration=RunConfiguration.model_validate(run.configuration),
+            alignment=alignment,
+            configuration=configuration,
             pending=tuple(pending),
             taken_over=taken_over,
             suspect=suspect,
             suspect_leases=suspect_leases,
         )
     return None
+
+
+async def _read(session: AsyncSession, run: ModelRunRow) -> tuple[Alignment, RunConfiguration]:
+    """Leniently: a newer api may have frozen more than this worker knows."""
+    try:
+        return await read_alignment(session, run), RunConfiguration.model_validate(run.configuration, extra="ignore")
+    except ValidationError as error:
+        log.error("unreadable_run", run=str(run.id), exc_info=error)
+        raise UnreadableRun(run.id) from error
 
 
 async def lock(session: AsyncSession, claimed: Claim) -> None:

@@ -50,6 +50,12 @@ class _Recent(Generic[Key, Value]):
             self._values.popitem(last=False)
 
 
+async def check_version(triton: Triton, configuration: RunConfiguration) -> None:
+    """All results of a run come from one model version. Raises ModelUnusable when Triton serves another."""
+    if await triton.digest(configuration.triton_model) != configuration.digest:
+        raise ModelUnusable("Triton serves another version of the model than the run began with")
+
+
 class ServedModels:
     def __init__(self, store: ObjectStore, triton: Triton, threads: ThreadPoolExecutor) -> None:
         self._store = store
@@ -106,9 +112,10 @@ class ServedModels:
         prepared = await self._in_thread(partial(prepare_batch, model, contents))
         if prepared.failed:
             content, error = prepared.failed[0]
-            raise ModelUnusable(f"the criterion {content.body.decode()[:100]!r} cannot be read: {error.detail}")
+            text = texts[content.data_row_id.int]
+            raise ModelUnusable(f"the criterion {text[:100]!r} cannot be read: {error.detail}")
         found: dict[str, Array] = {}
-        for batch in prepared.batches:
+        for batch in prepared.batches():
             try:
                 outputs = await self._triton.infer(triton_model, model.card, batch.tensors)
                 vectors = embed_batch(model.card, outputs, len(batch.rows))

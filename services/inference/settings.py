@@ -14,6 +14,11 @@ class InferenceSettings(SharedSettings, ObjectStoreSettings, EgressSettings):
     inference_purpose: Literal["run", "preview"] = Field(default="run", description="which segments this worker takes")
     inference_lanes: int = Field(default=2, ge=1, le=16, description="segments a worker holds at once")
     inference_batches_in_flight: int = Field(default=4, ge=1, le=64, description="batches a segment has under way")
+    inference_content_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="bytes of contents a worker holds at most between asking for them and having decoded them",
+    )
     inference_threads: int = Field(default=2, ge=1, le=64, description="threads that decode inputs")
     inference_deadline_seconds: float = Field(default=30, gt=0, description="longest a call to Triton may take")
     inference_patience_seconds: float = Field(

@@ -7,15 +7,16 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 from services.inference import runs, segments
 from services.inference.failures import ModelUnusable, PartAway
+from services.inference.machinery import Machinery
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
-from services.inference.pipeline import Machinery, Pipeline
-from services.inference.segments import Claim, Lease, LeaseLost
-from services.inference.served_model import ServedModel
-from services.inference.served_models import ServedModels
+from services.inference.pipeline import Pipeline
+from services.inference.segments import Claim, Lease, LeaseLost, UnreadableRun
+from services.inference.served_models import ServedModels, check_version
 from services.inference.triton import ModelBroken
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.unit_of_work import unit_of_work
@@ -36,6 +37,7 @@ class Worker:
         self._models = ServedModels(machinery.store, machinery.triton, machinery.threads)
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._woken = asyncio.Event()
+        self._rings = 0
         self._stopping = False
         self._pipelines: dict[Lease, Pipeline] = {}
         self._lanes: dict[Lease, asyncio.Task[None]] = {}
@@ -47,6 +49,7 @@ class Worker:
         return self._parts.sessions
 
     def wake(self) -> None:
+        self._rings += 1
         self._woken.set()
 
     async def on_ring(self) -> None:
@@ -85,24 +88,30 @@ class Worker:
 
     async def _lane(self) -> None:
         while not self._stopping:
+            rings = self._rings
             try:
                 claim = await self._claim()
             except LeaseLost:
+                continue
+            except UnreadableRun as unreadable:
+                await self._fail(unreadable.model_run_id, str(unreadable))
                 continue
             except DATABASE_ERRORS as error:
                 log.warning("claim_failed", error=type(error).__name__)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             if claim is None:
-                await self._wait()
+                await self._wait(rings)
             else:
                 await self._serve(claim)
 
-    async def _wait(self) -> None:
-        self._woken.clear()
+    async def _wait(self, rings: int) -> None:
+        """For a ring after those that were heard before the last look, or for the poll."""
         try:
             async with asyncio.timeout(self._settings.inference_poll_seconds):
-                await self._woken.wait()
+                while self._rings == rings:
+                    self._woken.clear()
+                    await self._woken.wait()
         except TimeoutError:
             return
 
@@ -140,31 +149,32 @@ class Worker:
 
     async def _run(self, claim: Claim) -> None:
         try:
-            model = await self._model(claim)
+            done = await self._work_through(claim)
         except ModelUnusable as unusable:
-            async with unit_of_work(self._parts.sessions, self._signals, _ACTOR) as work:
-                await runs.fail(work, claim.model_run_id, str(unusable))
+            await self._fail(claim.model_run_id, str(unusable))
             return
-        pipeline = Pipeline(self._parts, claim, model)
-        self._pipelines[claim.lease] = pipeline
-        if self._stopping:  # told to while the model was asked
-            pipeline.stop()
-        try:
-            done = await pipeline.run()
-        finally:
-            del self._pipelines[claim.lease]
         async with unit_of_work(self._parts.sessions, self._signals, _ACTOR) as work:
             if done:
                 await segments.finish(work, claim)
             else:
                 await segments.give_back(work.session, claim)
 
-    async def _model(self, claim: Claim) -> ServedModel:
-        """All results of a run come from one model version; if it changed, the run stops with a reason."""
-        wanted = claim.configuration
-        if await self._parts.triton.digest(wanted.triton_model) != wanted.digest:
-            raise ModelUnusable("Triton serves another version of the model than the run began with")
-        return await self._models.served(wanted)
+    async def _work_through(self, claim: Claim) -> bool:
+        """True when every row has its outcome. Raises ModelUnusable when the run cannot go on."""
+        await check_version(self._parts.triton, claim.configuration)
+        model = await self._models.served(claim.configuration)
+        pipeline = Pipeline(self._parts, claim, model)
+        self._pipelines[claim.lease] = pipeline
+        if self._stopping:  # told to while the model was asked
+            pipeline.stop()
+        try:
+            return await pipeline.run()
+        finally:
+            del self._pipelines[claim.lease]
+
+    async def _fail(self, model_run_id: UUID, reason: str) -> None:
+        async with unit_of_work(self._parts.sessions, self._signals, _ACTOR) as work:
+            await runs.fail(work, model_run_id, reason)
 
     async def _give_back(self, claim: Claim, error: BaseException) -> None:
         log.warning("segment_given_back", segment=str(claim.segment_id), error=f"{type(error).__name__}: {error}"[:300])

@@ -107,5 +107,5 @@ async def _bare_loop(triton: Triton, built: BuiltModel, tensor: Array) -> float:
 def _decoded(built: BuiltModel) -> Array:
     files: Sequence[bytes] = [content for name, content in photographs(PICTURES) if name != BROKEN]
     contents = [Content(new_id(), content, b"", first_read=False) for content in islice(cycle(files), _ROWS)]
-    (batch,) = prepare_batch(ServedModel.closed(built.card), contents).batches
+    (batch,) = prepare_batch(ServedModel.closed(built.card), contents).batches()
     return batch.tensors[built.card.inputs[0].name]

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from services.inference.inputs.content import ContentReader
-from services.inference.pipeline import Machinery
+from services.inference.machinery import Machinery
 from services.inference.settings import InferenceSettings
 from services.inference.triton import Triton
 from services.inference.worker import Worker

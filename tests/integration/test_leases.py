@@ -320,8 +320,10 @@ async def last_payload(world: World) -> dict[str, Any]:
 # --- a row that kills its workers -----------------------------------------------------------------------------------
 
 
-async def test_a_row_that_costs_three_leases_fails_and_the_others_do_not(world: World) -> None:
-    run_id, rows = await submit_numbers(world, 20)
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_a_row_that_costs_three_leases_fails_and_the_others_do_not(world: World, lanes: int) -> None:
+    """With two lanes the other segment's rows are under way in the process that dies."""
+    run_id, rows = await submit_numbers(world, 20, segment_size=12)
     poison, deaths = 11, 0
     reached = asyncio.Event()
 
@@ -332,7 +334,7 @@ async def test_a_row_that_costs_three_leases_fails_and_the_others_do_not(world: 
 
     while True:
         model = FakeTriton(crash)
-        async with working(world, model, inference_lanes=1, inference_batches_in_flight=2) as running:
+        async with working(world, model, inference_lanes=lanes, inference_batches_in_flight=2) as running:
             ended = asyncio.create_task(until_ended(world, run_id))
             crashed = asyncio.create_task(reached.wait())
             await asyncio.wait({ended, crashed}, return_when=asyncio.FIRST_COMPLETED)
@@ -353,6 +355,23 @@ async def test_a_row_that_costs_three_leases_fails_and_the_others_do_not(world: 
     assert (failed.stage, failed.code, failed.attempts) == ("inference", "worker_crashed", 3)
     assert {outcome.state for outcome in outcomes.values()} == {"succeeded"}
     assert len(outcomes) == 19
+
+
+async def test_a_run_that_cannot_be_read_costs_itself_alone(world: World) -> None:
+    model_id, rows = await world.add_model(MODEL), await add_numbers(world, 2)
+    broken, sound = [await world.start_run(MODEL, model_id, rows) for _ in range(2)]
+    async with world.sessions.begin() as session:
+        await session.execute(
+            text("UPDATE model_runs SET configuration = configuration - 'digest' WHERE id = :id"), {"id": broken}
+        )
+        await session.execute(
+            text("UPDATE model_runs SET configuration = configuration || '{\"of_a_newer_api\": 1}' WHERE id = :id"),
+            {"id": sound},
+        )
+    async with working(world, FakeTriton()) as running:
+        assert await until_ended(world, broken) == "failed"
+        assert await until_ended(world, sound) == "completed"
+        assert running.works
 
 
 # --- cancel ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from services.inference.inputs.content import ContentReader
-from services.inference.pipeline import Machinery
+from services.inference.machinery import Machinery
 from services.inference.settings import InferenceSettings
 from services.inference.triton import Array, ModelAway, Triton
 from services.inference.worker import Worker

@@ -1,7 +1,6 @@
 """Preprocessors by the `kind` a model card names. To add one: write its file, name it here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
 from services.inference.failures import RowFailed
@@ -42,27 +41,34 @@ PREPROCESSORS: Mapping[str, Prepare] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """What became of some contents: rows of one shape make one batch."""
+class BatchPreparation:
+    """Decodes contents straight into a batch's own memory; rows of one shape make a batch, a bad one costs no other."""
 
-    batches: Sequence[PreparedBatch]
-    failed: Sequence[tuple[Content, RowFailed]]
+    def __init__(self, model: ServedModel, size: int) -> None:
+        self._model = model
+        self._prepare = PREPROCESSORS[model.card.preprocessing.kind]
+        self._memory = BatchMemory(size)
+        self.failed: list[tuple[Content, RowFailed]] = []
+
+    def add(self, contents: Sequence[Content]) -> None:
+        """For one thread at a time."""
+        for content in contents:
+            try:
+                placement, facts = self._prepare(self._model, content.body, self._memory)
+            except RowFailed as error:
+                self.failed.append((content.without_body(), error))
+            else:
+                self._memory.keep(Prepared(content.without_body(), placement, facts))
+
+    def batches(self) -> list[PreparedBatch]:
+        return self._memory.batches()
 
 
-def prepare_batch(model: ServedModel, contents: Sequence[Content]) -> Preparation:
-    """Decode every content straight into the batch's own memory. Runs in a thread; a bad row costs no neighbour."""
-    prepare = PREPROCESSORS[model.card.preprocessing.kind]
-    memory = BatchMemory(len(contents))
-    failed: list[tuple[Content, RowFailed]] = []
-    for content in contents:
-        try:
-            placement, facts = prepare(model, content.body, memory)
-        except RowFailed as error:
-            failed.append((content, error))
-        else:
-            memory.keep(Prepared(content, placement, facts))
-    return Preparation(memory.batches(), failed)
+def prepare_batch(model: ServedModel, contents: Sequence[Content]) -> BatchPreparation:
+    """All of them at once."""
+    preparation = BatchPreparation(model, len(contents))
+    preparation.add(contents)
+    return preparation
 
 
-__all__ = ["PREPROCESSORS", "Preparation", "Prepared", "PreparedBatch", "prepare_batch"]
+__all__ = ["PREPROCESSORS", "BatchPreparation", "Prepared", "PreparedBatch", "prepare_batch"]

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import select
@@ -21,12 +21,18 @@ _PAUSES_SECONDS = (0.2, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where a row's content is. `sha256` is what its first reader saw."""
+    """Where a row's content is. `sha256` and `byte_size` are what its first reader saw."""
 
     data_row_id: UUID
     uri: str | None
     text: str | None
     sha256: bytes | None
+    byte_size: int | None
+
+    @property
+    def most_bytes(self) -> int:
+        """What reading it may take at most."""
+        return MAX_BYTES if self.byte_size is None else min(self.byte_size, MAX_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,10 @@ class Content:
     body: bytes
     sha256: bytes
     first_read: bool
+
+    def without_body(self) -> "Content":
+        """What is still wanted once it is prepared: a body may be large."""
+        return replace(self, body=b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,10 @@ class ContentReader:
 
 
 async def find_stored(sessions: Sessions, data_row_ids: Sequence[UUID]) -> dict[UUID, Stored]:
-    columns = DataRowContentRow.data_row_id, DataRowContentRow.uri, DataRowContentRow.text, DataRowContentRow.sha256
+    row = DataRowContentRow
+    wanted = select(row.data_row_id, row.uri, row.text, row.sha256, row.byte_size).where(
+        row.data_row_id.in_(data_row_ids)
+    )
     async with sessions() as session:
-        found = await session.execute(select(*columns).where(DataRowContentRow.data_row_id.in_(data_row_ids)))
+        found = await session.execute(wanted)
         return {row[0]: Stored(*row) for row in found}

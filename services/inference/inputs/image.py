@@ -1,5 +1,7 @@
 """Decoding of images: header first, EXIF orientation applied, no larger than needed."""
 
+import re
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,9 @@ from shared.images import ImageHeader, UnusableImage, read_header
 
 Pixels = NDArray[np.uint8]
 
-_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+_END_OF_IMAGE = 0xD9
+# In the data of a scan FF is followed by 00, and restarts are part of it.
+_MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd7])", re.DOTALL)
 _TRANSPOSED = {5, 6, 7, 8}
 # Direction of rows and columns, after transposing.
 _STEPS = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
@@ -25,7 +29,7 @@ def decode_image(content: bytes, wanted_side: int) -> tuple[Pixels, ImageHeader]
         header = read_header(content)
     except UnusableImage as error:
         raise RowFailed("decode", error.code, str(error)) from error
-    if header.mime_type == "image/jpeg" and content.rfind(_END_OF_IMAGE) < content.rfind(_START_OF_SCAN):
+    if header.mime_type == "image/jpeg" and not _is_whole_jpeg(content):
         # OpenCV would fill the missing part with grey and say nothing.
         raise RowFailed("decode", "undecodable_image", "the JPEG ends in the middle of its data")
     try:
@@ -36,6 +40,18 @@ def decode_image(content: bytes, wanted_side: int) -> tuple[Pixels, ImageHeader]
     if pixels is None:
         raise RowFailed("decode", "undecodable_image", "the image's data is broken")
     return _oriented(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), header.orientation), header
+
+
+def _is_whole_jpeg(content: bytes) -> bool:
+    """Whether the picture's own end comes; what lies behind it (a film, on many phones) is not looked at."""
+    place = 2
+    while marker := _MARKER.search(content, place):
+        place = marker.end()
+        if marker[1][0] == _END_OF_IMAGE:
+            return True
+        # Every other marker is followed by its length; behind that of a scan comes its data.
+        place += int.from_bytes(content[place : place + 2])
+    return False
 
 
 def _oriented(pixels: Pixels, orientation: int) -> Pixels:

@@ -35,7 +35,7 @@ async def reading(store: ObjectStore) -> AsyncIterator[ContentReader]:
 
 
 def row(uri: str | None = None, text: str | None = None, sha256: bytes | None = None) -> Stored:
-    return Stored(new_id(), uri, text, sha256)
+    return Stored(new_id(), uri, text, sha256, None)
 
 
 @asynccontextmanager

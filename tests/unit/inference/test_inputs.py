@@ -1,6 +1,7 @@
 """From bytes to a batch's memory, and the way back for what the model says."""
 
 import io
+import random
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -198,6 +199,14 @@ def test_no_more_is_decoded_than_is_needed(wanted: int) -> None:
     assert min(pixels.shape[:2]) < max(2 * wanted, 401)
 
 
+@pytest.mark.parametrize("kind", ["baseline", "progressive"])
+@pytest.mark.parametrize("behind", [b"\xff\xda", b"\xff\xda\xff\xd9\xff\xda", random.Random(7).randbytes(2_000_000)])
+def test_what_lies_behind_a_jpeg_is_not_looked_at(kind: str, behind: bytes) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((160, 120), 90).convert("RGB").save(buffer, "JPEG", progressive=kind == "progressive")
+    assert decode_image(buffer.getvalue() + behind, 1000)[0].shape == (120, 160, 3)
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
 def test_half_a_file_fails(name: str, kept: float) -> None:
@@ -241,7 +250,7 @@ def test_a_bad_row_leaves_no_gap_in_the_batch() -> None:
     bodies = [saved(Image.new("RGB", (64, 64), colour)) for colour in colours]
     contents = [content(0, b"no"), *(content(n, body) for n, body in enumerate(bodies, 1)), content(4, b"")]
     prepared = prepare_batch(ServedModel.closed(card()), contents)
-    (batch,) = prepared.batches
+    (batch,) = prepared.batches()
     assert batch.tensors["images"].shape == (3, 64, 64, 3)
     for row, colour, pixels in zip(batch.rows, colours, batch.tensors["images"], strict=True):
         assert (pixels == colour).all()
@@ -255,7 +264,7 @@ def test_a_bad_row_leaves_no_gap_in_the_batch() -> None:
 
 def test_a_batch_of_bad_rows_is_empty() -> None:
     prepared = prepare_batch(ServedModel.closed(card()), [content(0, b"no")])
-    assert (len(prepared.batches), len(prepared.failed)) == (0, 1)
+    assert (len(prepared.batches()), len(prepared.failed)) == (0, 1)
 
 
 def reader() -> ModelCard:
@@ -271,7 +280,7 @@ def reader() -> ModelCard:
 def test_texts_keep_their_bytes_and_count_code_points() -> None:
     texts = ["words", "", "naïve 👩‍🚀"]
     prepared = prepare_batch(ServedModel.closed(reader()), [content(n, text.encode()) for n, text in enumerate(texts)])
-    (batch,) = prepared.batches
+    (batch,) = prepared.batches()
     assert batch.tensors["text"].shape == (3, 1)
     assert [bytes(row[0]).decode() for row in batch.tensors["text"]] == texts
     assert [row.facts.length for row in batch.rows] == [len(text) for text in texts]

@@ -1,0 +1,35 @@
+"""What every batch of this worker uses."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from services.inference.budget import ByteBudget
+from services.inference.inputs.content import ContentReader
+from services.inference.settings import InferenceSettings
+from services.inference.solitude import Solitude
+from services.inference.triton import Triton
+from shared.database.engine import Sessions
+from shared.object_store import ObjectStore
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    settings: InferenceSettings
+    sessions: Sessions
+    store: ObjectStore
+    reader: ContentReader
+    triton: Triton
+    threads: ThreadPoolExecutor
+    solitude: Solitude = field(default_factory=Solitude)
+    contents: ByteBudget = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contents", ByteBudget(self.settings.inference_content_bytes))
+
+    async def in_thread(self, call: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
