@@ -7,7 +7,16 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from services.inference.decoders import boxes, classification
+from services.inference.decoders import (
+    boxes,
+    classification,
+    detr,
+    instance_masks,
+    keypoints,
+    semantic_mask,
+    token_classification,
+    yolo,
+)
 from services.inference.decoders.base import Decoder, Found, Outputs
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
@@ -17,8 +26,13 @@ from shared.model_card import ModelCard
 DECODERS: Mapping[str, Decoder] = {
     "boxes": boxes.DECODER,
     "classification": classification.DECODER,
+    "detr": detr.DECODER,
+    "instance_masks": instance_masks.DECODER,
+    "keypoints": keypoints.DECODER,
+    "semantic_mask": semantic_mask.DECODER,
+    "token_classification": token_classification.DECODER,
+    "yolo": yolo.DECODER,
 }
-
 
 Result = TypeVar("Result")
 
