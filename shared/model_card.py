@@ -137,7 +137,9 @@ def triton_config(built: BuiltModel) -> str:
             *(f"input [ {_tensor(tensor)} ]" for tensor in card.inputs),
             *(f"output [ {_tensor(tensor)} ]" for tensor in card.outputs),
             "instance_group [ { count: 1 } ]",
-            f"dynamic_batching {{ preferred_batch_size: {preferred} max_queue_delay_microseconds: 500 }}",
+            # Level 1 is for previews, so that they do not wait behind the batches of a run.
+            f"dynamic_batching {{ preferred_batch_size: {preferred} max_queue_delay_microseconds: 500 "
+            "priority_levels: 2 default_priority_level: 2 }",
             f'parameters {{ key: "prelabel_digest" value {{ string_value: "{built.digest}" }} }}',
             "",
         ]

@@ -23,10 +23,11 @@ def application(
     cards, key = str(models.folder / "cards"), str(state.api_key_file)
 
     def service(name: str, port: int, own: Mapping[str, str], module: str | None = None) -> Service:
+        module = module or f"services.{name}"
         return Service(
             name=name,
-            command=python(module or f"services.{name}"),
-            after=("bootstrap", "valkey", *(("triton",) if name == "inference" else ())),
+            command=python(module),
+            after=("bootstrap", "valkey", *(("triton",) if module == "services.inference" else ())),
             ready=answers_ok(f"http://127.0.0.1:{port}/readyz"),
             environment={**environment, **own},
             folder=ROOT,
@@ -58,5 +59,11 @@ def application(
             module="services.api.worker",
         ),
         service("inference", ports["inference_metrics"], {"INFERENCE_METRICS_PORT": str(ports["inference_metrics"])}),
+        service(
+            "previews",
+            ports["previews_metrics"],
+            {"INFERENCE_METRICS_PORT": str(ports["previews_metrics"]), "INFERENCE_PURPOSE": "preview"},
+            module="services.inference",
+        ),
         service("notifier", ports["notifier"], {"NOTIFIER_HOST": "127.0.0.1", "NOTIFIER_PORT": str(ports["notifier"])}),
     ]

@@ -13,6 +13,7 @@ USUAL = {
     "notifier": 8001,
     "inference_metrics": 8002,
     "operations_metrics": 8003,
+    "previews_metrics": 8004,
     "postgres": 5433,
     "valkey": 6380,
     "triton_http": 8500,

@@ -4,7 +4,8 @@
     <out>/repository/<triton name>/1/model.onnx, or model.py and what it reads
     <out>/cards/<triton name>.json
 
-A Triton name carries the digest of card and files, so a folder that exists is complete and never changes.
+A Triton name carries the digest of card and files, so a folder that exists is complete, and nothing in it changes but
+how Triton is to schedule it: `config.pbtxt` is always the present one.
 """
 
 import os
@@ -35,6 +36,8 @@ def add_model(out: Path, card: ModelCard, files: Mapping[str, Path]) -> BuiltMod
         folder.parent.mkdir(parents=True, exist_ok=True)
         making.rename(folder)
         making.parent.rmdir()
+    elif (folder / "config.pbtxt").read_text() != triton_config(built):
+        write_atomically(folder / "config.pbtxt", triton_config(built))
     write_atomically(out / "cards" / f"{built.triton_name}.json", built.model_dump_json(indent=2) + "\n")
     return built
 

@@ -56,12 +56,15 @@ class BadModelOutput(Exception):
 class Triton:
     """One client a process and event loop. Every call has a deadline: a stopped server would hang it for ever."""
 
-    def __init__(self, url: str, deadline_seconds: float) -> None:
+    def __init__(self, url: str, deadline_seconds: float, *, is_urgent: bool = False) -> None:
+        """What is urgent waits for no batch but the one that is being worked on."""
         # No channel_args: passing any drops tritonclient's message-size defaults.
         self._client = grpcclient.InferenceServerClient(
             url, keepalive_options=grpcclient.KeepAliveOptions(keepalive_time_ms=15_000, keepalive_timeout_ms=10_000)
         )
         self._deadline = deadline_seconds
+        # 0 is the model's own; a model that knows no levels takes any.
+        self._priority = 1 if is_urgent else 0
 
     async def infer(self, model: str, card: ModelCard, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """One array for each output of the card, first axis the batch.
@@ -74,6 +77,7 @@ class Triton:
                 model,
                 [_tensor(tensor, inputs[tensor.name]) for tensor in card.inputs],
                 outputs=[grpcclient.InferRequestedOutput(tensor.name) for tensor in card.outputs],
+                priority=self._priority,
                 client_timeout=self._deadline,
             )
         except InferenceServerException as error:

@@ -39,7 +39,7 @@ def test_addresses_given_by_the_environment_replace_servers(
     for name, url in given.items():
         monkeypatch.setenv(name, url)
     stack = plan_stack(state, replace(StackOptions(), free_ports=True))
-    names = ["migrate", "bootstrap", "api", "operations", "inference", "notifier"]
+    names = ["migrate", "bootstrap", "api", "operations", "inference", "previews", "notifier"]
     assert [service.name for service in stack.services] == names
     assert all(service.after == () for service in stack.services if service.name == "migrate")
     assert given.items() <= stack.addresses.environment().items()
