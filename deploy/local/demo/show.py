@@ -34,7 +34,7 @@ def models(ranked: Sequence[Json]) -> None:
     for entry in ranked:
         fit = entry["compatibility"]
         notes = "; ".join(reason["detail"] for reason in [*fit["reasons"], *fit["blockers"]])
-        share = f"{fit['class_coverage']:.0%}"
+        share = f"{fit['ontology_coverage']:.0%}"
         table.add_row(entry["name"], entry["task"], f"{fit['score']:.2f}", share, fit["state"], notes)
     console.print(table)
 

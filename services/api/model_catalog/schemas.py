@@ -6,12 +6,17 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.api.model_catalog.matches import Match
 from services.api.model_catalog.ranking import Compatibility as Found
-from services.api.model_catalog.suggest import Match, Slot, SuggestedAlignment
+from services.api.model_catalog.slots import Slot
+from services.api.model_catalog.suggest import SuggestedAlignment
 from shared.alignment import Target
 from shared.annotations import FeatureType
+from shared.answers import EntryAnswer
+from shared.conversion import Conversion
 from shared.database.tables import CatalogModelRow
 from shared.model_card import ModelCard, Task, triton_name
+from shared.ontology import FeatureSchema
 from shared.preprocessing import MediaType
 
 ModelState = Literal["loading", "ready", "unavailable"]
@@ -62,7 +67,7 @@ class CatalogModel(CatalogModelSummary):
 
 
 class Reason(_Shown):
-    code: str = Field(examples=["names_match"])
+    code: str = Field(examples=["matched_synonym"])
     detail: str
 
 
@@ -73,7 +78,10 @@ class Compatibility(_Shown):
     reasons: list[Reason]
     blockers: list[Reason]
     class_coverage: float = Field(
-        ge=0, le=1, description="share of the features and options it could fill that a class fits by name"
+        ge=0, le=1, description="share of the features and options it could fill that a class means"
+    )
+    ontology_coverage: float = Field(
+        ge=0, le=1, description="share of the whole ontology that a class means: the mean over its top features"
     )
     state: str = Field(description="the model's live state")
 
@@ -84,6 +92,7 @@ class Compatibility(_Shown):
             reasons=[Reason(code=one.code, detail=one.detail) for one in found.reasons],
             blockers=[Reason(code=one.code, detail=one.detail) for one in found.blockers],
             class_coverage=found.class_coverage,
+            ontology_coverage=found.ontology_coverage,
             state=found.state,
         )
 
@@ -97,14 +106,19 @@ class RankedModel(CatalogModelSummary):
         return cls.model_validate({**_summary(row, card), "compatibility": Compatibility.of(found)})
 
 
+UncoveredReason = Literal["no_class_of_that_name", "not_given_by_model"]
+
+
 class SuggestedEntry(_Shown):
-    """`model_class` and `target` are what the alignment of a run takes."""
+    """What the alignment of a run takes as it is; names, score and reason are only told."""
 
     model_class: str
     target: Target
     feature_name: str
     feature_type: FeatureType
     option_name: str | None
+    conversion: Conversion
+    answers: tuple[EntryAnswer, ...]
     score: float = Field(ge=0, le=1)
     reason: Match
 
@@ -117,7 +131,7 @@ class UncoveredFeature(_Shown):
     feature_type: FeatureType
     option_id: UUID | None
     option_name: str | None
-    reason: Literal["no_class_of_that_name", "not_given_by_model"]
+    reason: UncoveredReason
 
 
 class SuggestedAlignmentAnswer(_Shown):
@@ -131,18 +145,23 @@ class SuggestedAlignmentAnswer(_Shown):
     threshold: float = Field(description="the card's own default, for all classes")
     floor: float = Field(description="no threshold may lie below")
     entries: list[SuggestedEntry]
+    criteria: dict[str, str] = Field(
+        description="for a model whose classes are your own words: the names, to be replaced by what they mean"
+    )
     unmapped_model_classes: list[str]
     uncovered_features: list[UncoveredFeature]
 
 
-def suggested_entries(found: SuggestedAlignment) -> list[SuggestedEntry]:
+def suggested_entries(card: ModelCard, found: SuggestedAlignment) -> list[SuggestedEntry]:
     return [
         SuggestedEntry(
             model_class=entry.model_class,
             target=Target(feature_schema_id=_id(entry.slot.feature.id), option_id=_option_id(entry.slot)),
             feature_name=entry.slot.feature.name,
-            feature_type=_type(entry.slot),
+            feature_type=_type(entry.slot.feature),
             option_name=entry.slot.option.name if entry.slot.option else None,
+            conversion=Conversion.of(card.annotation_kind, _type(entry.slot.feature)),
+            answers=entry.answers,
             score=entry.score,
             reason=entry.reason,
         )
@@ -151,17 +170,17 @@ def suggested_entries(found: SuggestedAlignment) -> list[SuggestedEntry]:
 
 
 def uncovered_features(found: SuggestedAlignment) -> list[UncoveredFeature]:
-    unnamed = [_uncovered(slot, "no_class_of_that_name") for slot in found.uncovered]
-    return unnamed + [_uncovered(Slot(feature, None), "not_given_by_model") for feature in found.unfillable]
+    unnamed = [_uncovered(slot.feature, slot.option, "no_class_of_that_name") for slot in found.uncovered]
+    return unnamed + [_uncovered(feature, None, "not_given_by_model") for feature in found.unfillable]
 
 
-def _uncovered(slot: Slot, reason: Literal["no_class_of_that_name", "not_given_by_model"]) -> UncoveredFeature:
+def _uncovered(feature: FeatureSchema, option: FeatureSchema | None, reason: UncoveredReason) -> UncoveredFeature:
     return UncoveredFeature(
-        feature_schema_id=_id(slot.feature.id),
-        feature_name=slot.feature.name,
-        feature_type=_type(slot),
-        option_id=_option_id(slot),
-        option_name=slot.option.name if slot.option else None,
+        feature_schema_id=_id(feature.id),
+        feature_name=feature.name,
+        feature_type=_type(feature),
+        option_id=option.id if option else None,
+        option_name=option.name if option else None,
         reason=reason,
     )
 
@@ -198,7 +217,7 @@ def _option_id(slot: Slot) -> UUID | None:
     return slot.option.id if slot.option else None
 
 
-def _type(slot: Slot) -> FeatureType:
+def _type(feature: FeatureSchema) -> FeatureType:
     """Top features are tools and classifications, which have one."""
-    assert slot.feature.type is not None
-    return slot.feature.type
+    assert feature.type is not None
+    return feature.type

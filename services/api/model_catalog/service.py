@@ -40,7 +40,8 @@ async def suggest_alignment(
         ontology_version=project.ontology_version,
         threshold=card.default_threshold,
         floor=card.floor,
-        entries=suggested_entries(found),
+        entries=suggested_entries(card, found),
+        criteria=dict(found.criteria),
         unmapped_model_classes=list(found.unmapped_classes),
         uncovered_features=uncovered_features(found),
     )

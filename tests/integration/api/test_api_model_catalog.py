@@ -62,7 +62,10 @@ async def test_models_are_ranked_for_the_project(api: Api, workspace: Workspace)
     assert [m["id"] for m in own] == [stage.detector, stage.classifier, str(away), str(texts)]
     fits = {m["slug"]: m["compatibility"] for m in own}
     # Person and Cats are named like classes, seen/dog's slot is none of a detector's.
-    assert (fits[DETECTOR.slug]["score"], fits[DETECTOR.slug]["class_coverage"]) == (0.92, 1.0)
+    assert (fits[DETECTOR.slug]["score"], fits[DETECTOR.slug]["class_coverage"]) == (
+        pytest.approx(0.2 + 0.6 * 0.9 + 0.2 * 2 / 6, abs=1e-4),
+        1.0,
+    )
     assert fits[CLASSIFIER.slug]["class_coverage"] == 0.75
     assert not fits[DETECTOR.slug]["blockers"]
     assert [one["code"] for one in fits["away"]["blockers"]] == ["not_ready"]
@@ -93,9 +96,28 @@ async def test_suggested_alignment_can_be_submitted_as_it_is(api: Api, workspace
     }
     assert ("seen", "dog") in {(f["feature_name"], f["option_name"]) for f in answers["uncovered_features"]}
     for model, found in ((stage.detector, boxes), (stage.classifier, answers)):
-        entries = [{"model_class": e["model_class"], "target": e["target"]} for e in found["entries"]]
-        submitted = await stage.post({"model_id": model, "alignment": {"entries": entries}})
+        submitted = await stage.post({"model_id": model, "alignment": {"entries": found["entries"]}})
         assert submitted.status_code == 202, submitted.text
+        assert [e["conversion"] for e in submitted.json()["alignment"]] == [e["conversion"] for e in found["entries"]]
+    assert [e["conversion"]["to"] for e in boxes["entries"]] == ["bounding_box", "polygon"]
+
+
+async def test_what_a_model_reads_is_suggested_and_submitted_as_it_is(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    tree = {"tools": [{"type": "bounding_box", "name": "Sign", "classifications": [
+        {"type": "free_text", "name": "words"},
+        {"type": "radio", "name": "stance", "options": [{"name": "Upright"}, {"name": "slanted"}]},
+    ]}]}  # fmt: skip
+    path = f"/v1/projects/{stage.project}/ontology"
+    assert (await stage.client.put(path, json=tree, headers={"If-Match": '"1"'})).status_code == 200
+    reader = card("own-reader", "bounding_box", ("text",), attributes=("text", "stance"))
+    model = str(await add_model(api.resources.sessions, reader, workspace_id=workspace.id))
+    found = await stage.get(f"/v1/projects/{stage.project}/models/{model}/alignment")
+    (entry,) = found["entries"]
+    assert (entry["reason"], [answer["attribute"] for answer in entry["answers"]]) == ("reads_text", ["text", "stance"])
+    submitted = await stage.post({"model_id": model, "alignment": {"entries": [entry]}})
+    assert submitted.status_code == 202, submitted.text
+    assert submitted.json()["alignment"][0]["answers"] == entry["answers"]
 
 
 async def test_catalog_of_a_foreign_project_is_404(api: Api, workspace: Workspace, elsewhere: Workspace) -> None:
