@@ -1,7 +1,7 @@
 """Bytes of data rows and models. This is the only module that knows obstore."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +12,9 @@ from obstore.store import ObjectStore as AnyStore
 from shared.errors import NotFound, TooLarge, Unavailable
 
 SCHEME = "store://"
+_LONGEST_CALL_SECONDS = 30.0
+# A call that takes too long raises TimeoutError, which is an OSError.
+_AWAY = (BaseError, OSError)
 _LONGEST_KEY, _LONGEST_PART = 1024, 255
 
 
@@ -22,9 +25,17 @@ class ObjectStore:
         self._store: AnyStore = _local(url) if url.startswith("file://") else from_url(url)
 
     async def put(self, key: str, content: bytes | AsyncIterator[bytes] | Iterable[bytes]) -> str:
-        """Store it under a key that names its content, and give its URI. What is there already stays."""
-        with suppress(AlreadyExistsError):
-            await self._store.put_async(key, content, mode="create")
+        """Store it under a key that names its content, and give its URI. What is there already stays.
+
+        Raises Unavailable.
+        """
+        try:
+            async with asyncio.timeout(_LONGEST_CALL_SECONDS):
+                await self._store.put_async(key, content, mode="create")
+        except AlreadyExistsError:
+            pass
+        except _AWAY as error:
+            raise Unavailable("the object store cannot be reached") from error
         return uri_of(key)
 
     async def get(self, key: str, max_bytes: int) -> bytes:
@@ -32,12 +43,13 @@ class ObjectStore:
         if not _can_exist(key):
             raise NotFound("no object has such a key", code="content_not_found")
         try:
-            found = await self._store.get_async(key)
-            if found.meta["size"] <= max_bytes:
-                return bytes(await found.bytes_async())
+            async with asyncio.timeout(_LONGEST_CALL_SECONDS):
+                found = await self._store.get_async(key)
+                if found.meta["size"] <= max_bytes:
+                    return bytes(await found.bytes_async())
         except (FileNotFoundError, ValueError) as error:
             raise NotFound("the object is not in the store", code="content_not_found") from error
-        except (BaseError, OSError) as error:
+        except _AWAY as error:
             raise Unavailable("the object store cannot be reached") from error
         detail = f"the object has {found.meta['size']} bytes; at most {max_bytes} are read"
         raise TooLarge(detail, code="content_too_large")

@@ -34,15 +34,21 @@ log = logger(__name__)
 async def bootstrap(resources: Resources, cards: Path, key_file: Path | None) -> None:
     built = _read_cards(cards)
     async with unit_of_work(resources.sessions, resources.signals, _ACTOR) as work:
-        # Two at once would make two workspaces.
-        await work.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(_ACTOR, 0))))
         registered = await _register(work, built)
     log.info("models_registered", new=registered, in_all=len(built))
-    if key_file is not None and not await _holds_working_key(resources, key_file):
-        async with unit_of_work(resources.sessions, resources.signals, _ACTOR) as work:
-            secret = await _local_key(work)
+    if key_file is not None:
+        await _ensure_local_key(resources, key_file)
+
+
+async def _ensure_local_key(resources: Resources, key_file: Path) -> None:
+    async with unit_of_work(resources.sessions, resources.signals, _ACTOR) as work:
+        # Two at once would make two workspaces.
+        await work.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(_ACTOR, 0))))
+        if await _holds_working_key(resources, key_file):
+            return
+        secret = await _local_key(work)
         _write_secret(key_file, secret)
-        log.info("local_key_made", file=str(key_file))
+    log.info("local_key_made", file=str(key_file))
 
 
 def _read_cards(folder: Path) -> list[BuiltModel]:

@@ -39,19 +39,19 @@ async def check_request(request: Request, takes_json: bool, max_bytes: int | Non
     """The request with its body bounded. `max_bytes` is the route's own limit; None means that of the settings."""
     if "%00" in request.url.query or "\0" in request.url.path:
         raise Unprocessable("a NUL character cannot be part of an address", code="unsupported_character")
-    is_json = _is_json(request)
+    json = is_json(request)
     # A route's own limit is for its streams; JSON is held in memory whole, wherever it is sent.
-    limit = None if is_json else max_bytes
+    limit = None if json else max_bytes
     limit = limit or request.app.state.resources.settings.max_body_bytes
     bounded = Request(request.scope, _bounded(request, limit), request._send)
-    if is_json:
+    if json:
         check_values(await bounded.body())
     elif takes_json and await bounded.body():
         raise UnsupportedMedia("this takes application/json")
     return bounded
 
 
-def _is_json(request: Request) -> bool:
+def is_json(request: Request) -> bool:
     main, _, subtype = content_type_of(request).partition("/")
     return main == "application" and (subtype == "json" or subtype.endswith("+json"))
 

@@ -69,7 +69,9 @@ async def _work(request: Request) -> AsyncIterator[UnitOfWork]:
 
 async def _reader(request: Request) -> AsyncIterator[AsyncSession]:
     async with resources_of(request).sessions() as session:
-        await session.connection(execution_options={"postgresql_readonly": True})
+        # One snapshot for all statements of an answer: what a segment's end moves is counted once.
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        await session.connection(execution_options=options)
         yield session
 
 

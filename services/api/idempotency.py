@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.api.checked_requests import CheckedRoute, Handler
+from services.api.checked_requests import CheckedRoute, Handler, content_type_of, is_json
 from shared.database.tables import IdempotencyKeyRow
 from shared.errors import Conflict, Malformed, Unprocessable
 
@@ -166,8 +166,7 @@ async def _claim(request: Request) -> Claim | None:
 
 def _has_whole_body(request: Request) -> bool:
     """Streams and uploads repeat safely by other means (`global_key`), and are never held in memory."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return content_type in {"", "application/json"}
+    return content_type_of(request) == "" or is_json(request)
 
 
 async def _purge(session: AsyncSession) -> None:

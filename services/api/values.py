@@ -11,12 +11,15 @@ from shared.errors import FieldError, Malformed, Unprocessable
 
 _MAX_LISTED = 20
 # Bodies without these need no second look.
-_SUSPICIOUS = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|NaN|Infinity|[eE]\+?[0-9]{3}")
+_SUSPICIOUS = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{300}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def check_values(body: bytes) -> None:
     """Raises Unprocessable with a pointer to every value that cannot be stored. Bad JSON is left to the parser."""
+    # The parser would take UTF-16 too, in which nothing of what is looked for here can be seen.
+    if not json.detect_encoding(body).startswith("utf-8"):
+        raise Malformed("JSON is sent as UTF-8")
     if not _SUSPICIOUS.search(body):
         return
     errors = list(_unusable(body))

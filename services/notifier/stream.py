@@ -14,7 +14,7 @@ from services.notifier.client import Client
 from services.notifier.frames import SharedFrame, event_frame
 from services.notifier.tickets import Identity
 from services.notifier.topics import Selector, Topic, WantedTopic, selectors_of
-from shared.contracts.events import ApiKeyRevoked
+from shared.contracts.events import ApiKeyRevoked, ApiKeySuspended
 from shared.contracts.messages import CloseCode
 from shared.database.event_log import Head, LoggedEvent
 
@@ -72,12 +72,12 @@ class Subscription(Listener):
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class KeyGuard(Listener):
-    """Closes a client when the key its ticket was made with is revoked."""
+    """Closes a client when the key its ticket was made with serves no more."""
 
     def receive(self, event: LoggedEvent, frame: SharedFrame) -> None:
         del frame
-        if event.type == ApiKeyRevoked.type:
-            self.client.close(CloseCode.UNAUTHORIZED, "the API key was revoked")
+        if event.type in {ApiKeyRevoked.type, ApiKeySuspended.type}:
+            self.client.close(CloseCode.UNAUTHORIZED, "the API key serves no more")
 
     def lose_history(self) -> None:
         # The revocation may be in what was lost; the next ticket will tell.

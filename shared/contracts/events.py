@@ -173,6 +173,15 @@ class ApiKeyCreated(Event):
     api_key_id: UUID
 
 
+class ApiKeySuspended(Event):
+    """Its member was disabled: it serves no more until they are let in again."""
+
+    type = "api_key.suspended"
+    subject_kind = "api_key"
+
+    api_key_id: UUID
+
+
 class ApiKeyRevoked(Event):
     type = "api_key.revoked"
     subject_kind = "api_key"
@@ -212,6 +221,7 @@ EVENTS: tuple[type[Event], ...] = (
     OperationFailed,
     OperationCancelled,
     ApiKeyCreated,
+    ApiKeySuspended,
     ApiKeyRevoked,
 )
 

@@ -29,8 +29,9 @@ async def _frontend(stack: StackProcess) -> AsyncIterator[Frontend]:
 
 async def _until(frontend: Frontend, run: Json, done: int) -> None:
     async with asyncio.timeout(60):
-        while (await frontend.gateway.get(f"/v1/model-runs/{run['id']}"))["done"] < done:
+        while (found := await frontend.gateway.get(f"/v1/model-runs/{run['id']}"))["done"] < done:
             await asyncio.sleep(0.05)
+    assert (found["state"], found["done"] < _ROWS) == ("running", True)
 
 
 async def _ended(frontend: Frontend, run: Json) -> Json:

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from websockets.exceptions import ConnectionClosed
 
 from deploy.local.stack import Addresses
-from shared.contracts.events import ApiKeyRevoked
+from shared.contracts.events import ApiKeyRevoked, ApiKeySuspended
 from shared.database.tables import ApiKeyRow
 from shared.database.unit_of_work import unit_of_work
 from tests.support.notifier import (
@@ -78,11 +78,12 @@ async def test_a_ticket_of_a_revoked_key(notifier: NotifierProcess, tenant: Tena
         assert await listener.close_code() == 4401
 
 
-async def test_revoking_the_key_closes_its_connections_and_no_other(
-    notifier: NotifierProcess, tenant: Tenant, stranger: Tenant
+@pytest.mark.parametrize("event", [ApiKeyRevoked, ApiKeySuspended])
+async def test_a_key_that_serves_no_more_closes_its_connections_and_no_other(
+    notifier: NotifierProcess, tenant: Tenant, stranger: Tenant, event: type[ApiKeyRevoked | ApiKeySuspended]
 ) -> None:
     async with listening(notifier, tenant) as mine, listening(notifier, stranger) as other:
-        await _revoke(tenant)
+        await tenant.log(event(workspace_id=tenant.workspace_id, api_key_id=tenant.api_key_id))
         assert await mine.close_code() == 4401
         assert (await other.subscribe("1", "notifications"))["type"] == "subscribed"
 

@@ -100,6 +100,11 @@ async def purge_tickets(session: AsyncSession) -> None:
     await session.execute(delete(WebsocketTicketRow).where(WebsocketTicketRow.ticket_sha256.in_(old)))
 
 
+async def list_serving_keys(session: AsyncSession, member_id: UUID) -> list[UUID]:
+    wanted = select(ApiKeyRow.id).where(ApiKeyRow.member_id == member_id, ApiKeyRow.revoked_at.is_(None))
+    return list(await session.scalars(wanted.order_by(ApiKeyRow.id)))
+
+
 async def delete_tickets_of_member(session: AsyncSession, member_id: UUID) -> None:
     await session.execute(delete(WebsocketTicketRow).where(WebsocketTicketRow.member_id == member_id))
 

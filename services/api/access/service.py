@@ -9,7 +9,7 @@ from services.api.access import queries
 from services.api.access.principal import Principal, Role
 from services.api.access.schemas import ApiKeyCreate, MemberCreate, MemberUpdate
 from services.api.access.secrets import ApiKeySecret, new_api_key_secret, new_ticket, sha256_of
-from shared.contracts.events import ApiKeyCreated, ApiKeyRevoked
+from shared.contracts.events import ApiKeyCreated, ApiKeyRevoked, ApiKeySuspended
 from shared.database.event_log import create_stream
 from shared.database.tables import ApiKeyRow, AuditRow, MemberRow, WebsocketTicketRow, WorkspaceRow
 from shared.database.unit_of_work import UnitOfWork
@@ -57,9 +57,15 @@ async def update_member(work: UnitOfWork, principal: Principal, member_id: UUID,
     if admins == [row.id] and (row.role != Role.ADMIN or row.disabled_at is not None):
         raise Conflict("this is the last admin; make another one first", code="last_admin")
     if row.disabled_at is not None:
-        await queries.delete_tickets_of_member(work.session, row.id)
+        await _shut_out(work, row)
     _audit(work, principal, "member.updated", row.id, **changes.model_dump(mode="json", exclude_unset=True))
     return row
+
+
+async def _shut_out(work: UnitOfWork, member: MemberRow) -> None:
+    await queries.delete_tickets_of_member(work.session, member.id)
+    for key_id in await queries.list_serving_keys(work.session, member.id):
+        work.emit(ApiKeySuspended(workspace_id=member.workspace_id, api_key_id=key_id))
 
 
 async def create_api_key(

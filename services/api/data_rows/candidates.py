@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
 from pydantic import ValidationError
 
 from services.api.data_rows.queries import ContentFacts, NewDataRow
@@ -106,8 +107,7 @@ def text_facts(text: str) -> ContentFacts:
 
 
 def _of_wanted(intake: Intake, wanted: DataRowCreate) -> NewDataRow:
-    if len(json.dumps(wanted.metadata)) > _MAX_METADATA_BYTES:
-        raise Refused("metadata_too_large", f"at most {_MAX_METADATA_BYTES} bytes of metadata", "/metadata")
+    _check_metadata(wanted.metadata)
     if wanted.text is not None:
         if not intake.takes_text:
             raise Refused("does_not_fit_media_type", "an image project takes uri", "/text")
@@ -118,6 +118,16 @@ def _of_wanted(intake: Intake, wanted: DataRowCreate) -> NewDataRow:
         raise Refused("does_not_fit_media_type", "a text project takes text", "/uri")
     _check_uri(intake, uri)
     return NewDataRow(new_id(), wanted.global_key, wanted.metadata, uri, None, None)
+
+
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    try:
+        size = len(orjson.dumps(metadata))
+    except orjson.JSONEncodeError as error:
+        detail = "integers have at most 64 bits, and at most about 250 levels are nested"
+        raise Refused("unsupported_metadata", detail, "/metadata") from error
+    if size > _MAX_METADATA_BYTES:
+        raise Refused("metadata_too_large", f"at most {_MAX_METADATA_BYTES} bytes of metadata", "/metadata")
 
 
 def _check_uri(intake: Intake, uri: str) -> None:

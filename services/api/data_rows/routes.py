@@ -173,6 +173,9 @@ async def get_data_row(principal: Viewer, session: Reader, data_row_id: UUID) ->
 async def get_data_row_content(principal: Viewer, session: Reader, store: Store, data_row_id: UUID) -> Response:
     """The content of a data row: its bytes, or a redirect to where they are."""
     _, row = await service.get_data_row(session, principal, data_row_id)
+    session.expunge(row)
+    # A slow store must not keep a connection to the database.
+    await session.close()
     content = await read_content(store, row)
     if isinstance(content, ContentElsewhere):
         return RedirectResponse(content.uri, 307)

@@ -1,6 +1,8 @@
 """Import data rows. Repeating an import is harmless: what is there already is `unchanged`."""
 
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -99,12 +101,23 @@ def _as_stored(row: NewDataRow) -> StoredDataRow:
     return StoredDataRow(row.id, row.metadata, row.uri, row.facts.sha256 if row.facts and row.uri is None else None)
 
 
+def _exact(value: Any) -> Any:
+    """With numbers by their value: PostgreSQL gives 1e23 back as an integer."""
+    if isinstance(value, dict):
+        return {name: _exact(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_exact(child) for child in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return Decimal(repr(value))
+
+
 def _result(line: Candidate, stored: dict[str, StoredDataRow], created: set[UUID]) -> LineResult:
     wanted, present = _as_stored(line.row), stored[line.row.global_key]
     if wanted.id in created:
         return LineResult(line=line.line, global_key=line.row.global_key, status="created", id=wanted.id)
-    same = (wanted.uri, wanted.text_sha256, wanted.metadata) == (present.uri, present.text_sha256, present.metadata)
-    if same:
+    same = (wanted.uri, wanted.text_sha256) == (present.uri, present.text_sha256)
+    if same and _exact(wanted.metadata) == _exact(present.metadata):
         return LineResult(line=line.line, global_key=line.row.global_key, status="unchanged", id=present.id)
     detail = "the project has a data row of this global_key with other content or metadata"
     taken = LineError(code="global_key_taken", detail=detail, pointer="/global_key")

@@ -9,12 +9,13 @@ from services.api.data_rows.schemas import LineError, LineResult
 from services.api.data_rows.service import import_data_rows
 from services.api.multipart import Part
 from services.api.resources import OpenWork
-from shared.errors import Malformed
+from shared.errors import Malformed, TooLarge
 from shared.object_store import ObjectStore, key_of
 
 MAX_FILES = 1000
 _MAX_KEY_LENGTH = 500
 _FILES_A_PART = 50
+_FIELDS_A_FILE = 2
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class Upload:
     store: ObjectStore
     _key: str | None = None
     _files: int = 0
+    _fields: int = 0
     _part: list[Candidate | LineResult] = field(default_factory=list)
     _results: list[LineResult] = field(default_factory=list)
 
@@ -36,6 +38,10 @@ class Upload:
                 self._note_field(part)
                 continue
             self._files += 1
+            if self._files > MAX_FILES:
+                await self._flush()
+                detail = f"at most {MAX_FILES} files are taken at once; those before are stored, send the rest again"
+                raise TooLarge(detail, code="too_many_files")
             self._part.append(await self._take(part))
             self._key = None
             if len(self._part) >= _FILES_A_PART:
@@ -46,6 +52,9 @@ class Upload:
         return self._results
 
     def _note_field(self, part: Part) -> None:
+        self._fields += 1
+        if self._fields > _FIELDS_A_FILE * MAX_FILES:
+            raise TooLarge("there are more fields than files could need", code="too_many_fields")
         if part.name == "global_key" and part.content is not None:
             self._key = part.content.decode(errors="replace")
 
@@ -62,8 +71,6 @@ class Upload:
         return candidate
 
     def _problem(self, key: str) -> LineError | None:
-        if self._files > MAX_FILES:
-            return LineError(code="too_many_files", detail=f"at most {MAX_FILES} files are taken at once")
         if not 1 <= len(key) <= _MAX_KEY_LENGTH or "\0" in key:
             return LineError(code="invalid_global_key", detail=f"a global_key has 1 to {_MAX_KEY_LENGTH} characters")
         return None

@@ -79,7 +79,7 @@ async def list_outcomes(
     paging: Paged,
     model_run_id: UUID,
     state: Annotated[OutcomeState | None, Query()] = None,
-    code: Annotated[str | None, Query(max_length=100, examples=["undecodable"])] = None,
+    code: Annotated[str | None, Query(max_length=100, examples=["undecodable_image"])] = None,
 ) -> Page[Outcome]:
     """What became of each data row of the run, in data row order."""
     found = await service.list_outcomes(session, principal, model_run_id, OutcomeFilter(state, code), paging)

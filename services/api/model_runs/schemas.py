@@ -142,12 +142,14 @@ class Outcome(_Shown):
     global_key: str
     state: OutcomeState
     stage: str | None = Field(description="where it failed", examples=["decode"])
-    code: str | None = Field(examples=["undecodable"])
+    code: str | None = Field(examples=["undecodable_image"])
     detail: str | None
     attempts: int
     detections: int
     execution: int | None
-    timings: dict[str, float] | None = Field(description="seconds spent a step")
+    timings: dict[str, float] | None = Field(
+        description="`inference_ms` of its batch and how many rows that had, `batch_rows`"
+    )
     created_at: datetime | None
 
 

@@ -18,14 +18,25 @@ from shared.preprocessing import MediaType
 
 # Annotations, answers and targets name features and options by id at any depth, so ids are looked for in their text.
 _IN_USE = text("""
-    SELECT removed.id, labels.count, runs.ids
-    FROM unnest(CAST(:removed AS uuid[])) AS removed(id)
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS count FROM labels l
-        WHERE l.project_id = :project_id AND l.deleted_at IS NULL
-          AND (l.feature_schema_id = removed.id OR strpos(l.annotation::text, removed.id::text) > 0
-               OR strpos(l.classifications::text, removed.id::text) > 0)
-    ) AS labels
+    WITH removed AS (SELECT unnest(CAST(:removed AS uuid[])) AS id),
+    labels AS (
+        -- One pass over the labels, however many nodes go.
+        SELECT named.id, count(DISTINCT l.id) AS count
+        FROM labels l
+        CROSS JOIN LATERAL (
+            SELECT l.feature_schema_id AS id
+            UNION ALL
+            SELECT CAST(found[1] AS uuid)
+            FROM regexp_matches(
+                concat(l.annotation -> 'option_id', l.annotation -> 'options', l.classifications),
+                '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', 'g'
+            ) AS found
+        ) AS named
+        WHERE l.project_id = :project_id AND l.deleted_at IS NULL AND named.id IN (SELECT id FROM removed)
+        GROUP BY named.id
+    )
+    SELECT removed.id, coalesce(labels.count, 0), runs.ids
+    FROM removed LEFT JOIN labels ON labels.id = removed.id
     CROSS JOIN LATERAL (
         SELECT coalesce(array_agg(DISTINCT r.id), '{}') AS ids
         FROM model_runs r JOIN alignment_entries e ON e.model_run_id = r.id AND e.version = r.alignment_version
@@ -33,7 +44,7 @@ _IN_USE = text("""
           AND (e.feature_schema_id = removed.id OR e.option_id = removed.id
                OR strpos(e.answers::text, removed.id::text) > 0)
     ) AS runs
-    WHERE labels.count > 0 OR cardinality(runs.ids) > 0
+    WHERE labels.id IS NOT NULL OR cardinality(runs.ids) > 0
 """)
 
 

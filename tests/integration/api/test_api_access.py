@@ -64,19 +64,22 @@ async def test_member_gets_a_key_uses_it_and_loses_it(
 async def test_changes_of_access_leave_events_and_an_audit_trail(
     api: Api, workspace: Workspace, admin: httpx2.AsyncClient
 ) -> None:
-    made = (await admin.post("/v1/api-keys", json={"name": "k"})).json()
+    member = (await admin.post("/v1/members", json={"name": "m", "role": "viewer"})).json()
+    made = (await admin.post("/v1/api-keys", json={"name": "k", "member_id": member["id"]})).json()
+    await admin.patch(f"/v1/members/{member['id']}", json={"disabled": True})
     await admin.delete(f"/v1/api-keys/{made['id']}")
     async with api.resources.sessions() as session:
         events = await read_events(session, workspace.id, 4, 10)
         assert [(e.type, e.subject_id) for e in events] == [
             ("api_key.created", UUID(made["id"])),
+            ("api_key.suspended", UUID(made["id"])),
             ("api_key.revoked", UUID(made["id"])),
         ]
         audit = await session.scalars(
             select(AuditRow).where(AuditRow.workspace_id == workspace.id).order_by(AuditRow.id)
         )
         rows = list(audit)
-    assert [row.action for row in rows] == ["api_key.created", "api_key.revoked"]
+    assert [row.action for row in rows] == ["member.created", "api_key.created", "member.updated", "api_key.revoked"]
     assert {row.actor for row in rows} == {f"member:{workspace.members[Role.ADMIN]}"}
 
 

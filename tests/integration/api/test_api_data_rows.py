@@ -152,6 +152,9 @@ async def test_stream_answers_every_line_by_its_number(admin: httpx2.AsyncClient
             b'{"global_key": "d", "text": "\\ud83d\\ude00 and more"}',
             b'{"global_key": "a", "text": "one"}',
             b'{"global_key": "e", "text": "last", "metadata": {"n": Infinity}}',
+            b'{"global_key": "g", "text": "x", "metadata": {"n": 1180591620717411303424}}',
+            b'{"global_key": "h", "text": "x", "metadata": {"n": ' + b"[" * 254 + b"]" * 254 + b"}}",
+            b'{"global_key": "i", "text": "x", "metadata": {"n": ' + b"9" * 400 + b".0}}",
             b'{"global_key": "f", "text": "no newline"}',
         ]
     )
@@ -165,7 +168,10 @@ async def test_stream_answers_every_line_by_its_number(admin: httpx2.AsyncClient
         (7, "created", None),
         (8, "unchanged", None),
         (9, "failed", "not_a_number"),
-        (10, "created", None),
+        (10, "failed", "unsupported_metadata"),
+        (11, "failed", "unsupported_metadata"),
+        (12, "failed", "not_a_number"),
+        (13, "created", None),
     ]
     assert found[6]["id"] == found[0]["id"]
     row = (await admin.get(f"/v1/data-rows/{found[5]['id']}")).json()
@@ -174,6 +180,38 @@ async def test_stream_answers_every_line_by_its_number(admin: httpx2.AsyncClient
     assert content_of.text == "\U0001f600 and more"
     assert content_of.headers["content-security-policy"] == "default-src 'none'; sandbox"
     assert content_of.headers["etag"] == f'"{row["sha256"]}"'
+
+
+async def test_metadata_is_the_same_whatever_postgresql_makes_of_its_numbers(
+    admin: httpx2.AsyncClient, texts: str
+) -> None:
+    def sent(number: str) -> bytes:
+        return b'{"items": [{"global_key": "a", "text": "x", "metadata": {"a": [%s], "b": true}}]}' % number.encode()
+
+    headers = {"Content-Type": "application/json"}
+    found = []
+    for number in ("1e23", "1e23", "100000000000000000000000.0", "1e22"):
+        answer = await admin.post(f"{texts}/data-rows", content=sent(number), headers=headers)
+        found.append(answer.json()["results"][0]["status"])
+    assert found == ["created", "unchanged", "unchanged", "failed"]
+
+
+async def test_json_is_utf_8(admin: httpx2.AsyncClient) -> None:
+    body = '{"name": "\\ud800", "media_type": "image"}'.encode("utf-16")
+    answer = await admin.post("/v1/projects", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+async def test_an_upload_of_too_many_files_ends_early(
+    admin: httpx2.AsyncClient, texts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.api.data_rows.uploads.MAX_FILES", 3)
+    files = [("file", (f"{n}.txt", b"text")) for n in range(5)]
+    answer = await admin.post(f"{texts}/data-rows/upload", files=files)
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (413, "too_many_files")
+    assert len((await admin.get(f"{texts}/data-rows")).json()["items"]) == 3
+    answer = await admin.post(f"{texts}/data-rows/upload", data={str(n): "x" for n in range(7)}, files=files[:1])
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (413, "too_many_fields")
 
 
 async def test_long_stream_is_stored_in_parts(admin: httpx2.AsyncClient, texts: str) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from datetime import timedelta
 
 import httpx2
@@ -30,6 +31,13 @@ async def test_repeat_gets_the_first_answer(api: Api, workspace: Workspace, admi
         assert again.headers[header] == first.headers[header]
     assert "idempotency-replayed" not in first.headers
     assert again.headers["idempotency-replayed"] == "true"
+    assert await count_projects(api, workspace) == 1
+
+
+async def test_a_key_counts_for_any_json(api: Api, workspace: Workspace, admin: httpx2.AsyncClient) -> None:
+    headers = {**KEY, "Content-Type": "application/vnd.api+json"}
+    answers = [await admin.post("/v1/projects", content=json.dumps(BODY), headers=headers) for _ in range(2)]
+    assert answers[0].json() == answers[1].json()
     assert await count_projects(api, workspace) == 1
 
 

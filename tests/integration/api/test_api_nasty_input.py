@@ -65,6 +65,14 @@ def spoiled(body: Any) -> Iterator[Any]:
         yield body * 50
 
 
+async def test_one_thing_wrong_in_metadata_is_the_clients_fault(admin: httpx2.AsyncClient) -> None:
+    project = (await admin.post("/v1/projects", json={"name": "p", "media_type": "text"})).json()["id"]
+    item = {"global_key": "a", "text": "x", "metadata": {"a": [1.5, {"b": None}], "c": "text"}}
+    for body in spoiled({"items": [item]}):
+        answer = await admin.post(f"/v1/projects/{project}/data-rows", json=body)
+        assert answer.status_code < 500, f"{str(body)[:300]}: {answer.text}"
+
+
 async def test_one_thing_wrong_in_a_run_or_a_decision_is_the_clients_fault(api: Api, workspace: Workspace) -> None:
     """The examples of the document name a model that is not there; these bodies are right but for what is spoiled."""
     stage = await make_stage(api, workspace)

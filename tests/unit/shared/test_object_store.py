@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import NotFound, TooLarge
+from shared.errors import NotFound, TooLarge, Unavailable
 from shared.object_store import ObjectStore, content_key, key_of, uri_of
 
 
@@ -55,6 +55,12 @@ async def test_other_keys_have_no_object(store: ObjectStore, key: str) -> None:
     with pytest.raises(NotFound) as missing:
         await store.get(key, 100)
     assert missing.value.code == "content_not_found"
+
+
+async def test_a_store_that_takes_nothing_is_unavailable(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "objects" / "w").write_text("a file where a folder should be")
+    with pytest.raises(Unavailable):
+        await store.put("w/a", b"bytes")
 
 
 def test_only_our_scheme_has_keys() -> None:
