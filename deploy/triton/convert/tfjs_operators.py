@@ -64,20 +64,61 @@ def _leaky_relu(to: Translation, node: Node) -> None:
     to.put(node, to.graph.emit("LeakyRelu", [to.tensor(node.inputs[0])], alpha=alpha))
 
 
+def _relu6(to: Translation, node: Node) -> None:
+    bounds = [to.graph.floats(0), to.graph.floats(6)]
+    to.put(node, to.graph.emit("Clip", [to.tensor(node.inputs[0]), *bounds]))
+
+
+def _batch_norm(to: Translation, node: Node) -> None:
+    # Scale, offset, mean and variance, in this order in both.
+    fixed = [to.graph.constant(to.fixed(name)) for name in node.inputs[1:5]]
+    attributes = {"epsilon": float(node.attributes["epsilon"]["f"])}
+    to.put(node, to.channels_first("BatchNormalization", to.tensor(node.inputs[0]), fixed, attributes))
+
+
 def _window(node: Node) -> dict[str, Any]:
     padding = "SAME_UPPER" if node.text("padding") == "SAME" else "VALID"
     return {"strides": node.integers("strides")[1:3], "auto_pad": padding}
 
 
 def _convolution(to: Translation, node: Node) -> None:
+    to.put(node, _convolved(to, node, []))
+
+
+def _fused_convolution(to: Translation, node: Node) -> None:
+    fused = node.texts("fused_ops")
+    if fused not in (["BiasAdd"], ["BiasAdd", "Relu"]):
+        raise NotImplementedError(f"{node.name}: a convolution fused with {fused} is not translated")
+    value = _convolved(to, node, [to.graph.constant(to.fixed(node.inputs[2]))])
+    to.put(node, to.graph.emit("Relu", [value]) if "Relu" in fused else value)
+
+
+def _convolved(to: Translation, node: Node, bias: Sequence[str]) -> str:
     weight = np.ascontiguousarray(to.fixed(node.inputs[1]).transpose(3, 2, 0, 1))
-    attributes = _window(node) | {"dilations": node.integers("dilations")[1:3]}
-    to.put(node, to.channels_first("Conv", to.tensor(node.inputs[0]), [to.graph.constant(weight)], attributes))
+    attributes = _window(node) | {"dilations": node.integers("dilations", [1] * 4)[1:3]}
+    return to.channels_first("Conv", to.tensor(node.inputs[0]), [to.graph.constant(weight), *bias], attributes)
 
 
-def _max_pool(to: Translation, node: Node) -> None:
-    attributes = _window(node) | {"kernel_shape": node.integers("ksize")[1:3]}
-    to.put(node, to.channels_first("MaxPool", to.tensor(node.inputs[0]), [], attributes))
+def _depthwise(to: Translation, node: Node) -> None:
+    height, width, channels, multiplier = to.fixed(node.inputs[1]).shape
+    turned = to.fixed(node.inputs[1]).transpose(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
+    attributes = _window(node) | {"dilations": node.integers("dilations", [1] * 4)[1:3], "group": channels}
+    weight = to.graph.constant(np.ascontiguousarray(turned))
+    to.put(node, to.channels_first("Conv", to.tensor(node.inputs[0]), [weight], attributes))
+
+
+def _transposed_convolution(to: Translation, node: Node) -> None:
+    weight = np.ascontiguousarray(to.fixed(node.inputs[1]).transpose(3, 2, 0, 1))
+    value = to.channels_first("ConvTranspose", to.tensor(node.inputs[2]), [to.graph.constant(weight)], _window(node))
+    to.put(node, value)
+
+
+def _pool(operator: str) -> "Operator":
+    def translate(to: Translation, node: Node) -> None:
+        attributes = _window(node) | {"kernel_shape": node.integers("ksize")[1:3]}
+        to.put(node, to.channels_first(operator, to.tensor(node.inputs[0]), [], attributes))
+
+    return translate
 
 
 def _pad(to: Translation, node: Node) -> None:
@@ -111,15 +152,15 @@ def _reshape(to: Translation, node: Node) -> None:
 
 
 def _resize_bilinear(to: Translation, node: Node) -> None:
-    if not node.flag("half_pixel_centers") or node.flag("align_corners"):
-        raise NotImplementedError(f"{node.name}: only resizing by half pixel centers is translated")
+    if node.flag("align_corners"):
+        raise NotImplementedError(f"{node.name}: resizing by aligned corners is not translated")
     graph = to.graph
     value = graph.emit("Transpose", [to.tensor(node.inputs[0])], perm=TO_CHANNELS_FIRST)
     first_two = graph.emit("Slice", [graph.emit("Shape", [value]), graph.constant([0]), graph.constant([2])])
     size = graph.constant(to.fixed(node.inputs[1]).astype(np.int64))
     sizes = graph.emit("Concat", [first_two, size], axis=0)
-    how = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-    value = graph.emit("Resize", [value, "", "", sizes], **how)
+    places = "half_pixel" if node.flag("half_pixel_centers") else "asymmetric"
+    value = graph.emit("Resize", [value, "", "", sizes], mode="linear", coordinate_transformation_mode=places)
     to.put(node, graph.emit("Transpose", [value], perm=TO_CHANNELS_LAST))
 
 
@@ -127,17 +168,28 @@ Operator = Callable[[Translation, Node], None]
 
 OPERATORS: dict[str, Operator] = {
     "Add": _same("Add"),
+    "AddN": _same("Sum"),
     "AddV2": _same("Add"),
+    "AvgPool": _pool("AveragePool"),
+    "BiasAdd": _same("Add"),
     "ConcatV2": _concatenate,
     "Conv2D": _convolution,
+    "Conv2DBackpropInput": _transposed_convolution,
+    "DepthwiseConv2dNative": _depthwise,
+    "FusedBatchNorm": _batch_norm,
     "Identity": _same("Identity"),
     "LeakyRelu": _leaky_relu,
-    "MaxPool": _max_pool,
+    "MaxPool": _pool("MaxPool"),
+    "Mul": _same("Mul"),
     "Pad": _pad,
     "PadV2": _pad,
+    "Relu": _same("Relu"),
+    "Relu6": _relu6,
     "Reshape": _reshape,
     "ResizeBilinear": _resize_bilinear,
     "Sigmoid": _same("Sigmoid"),
     "SplitV": _split,
+    "Sub": _same("Sub"),
     "Transpose": _transpose,
+    "_FusedConv2D": _fused_convolution,
 }

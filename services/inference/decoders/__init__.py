@@ -14,6 +14,7 @@ from services.inference.decoders import (
     instance_masks,
     keypoints,
     semantic_mask,
+    text_boxes,
     token_classification,
     yolo,
 )
@@ -30,6 +31,7 @@ DECODERS: Mapping[str, Decoder] = {
     "instance_masks": instance_masks.DECODER,
     "keypoints": keypoints.DECODER,
     "semantic_mask": semantic_mask.DECODER,
+    "text_boxes": text_boxes.DECODER,
     "token_classification": token_classification.DECODER,
     "yolo": yolo.DECODER,
 }

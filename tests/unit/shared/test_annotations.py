@@ -4,8 +4,10 @@ import math
 import time
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -219,6 +221,82 @@ def test_a_run_without_end_is_refused_at_once() -> None:
     with pytest.raises(ValidationError, match="too long"):
         Mask(size=(2, 2), counts="o" * 5_000_000)
     assert time.monotonic() - began < 1
+
+
+@given(bitmaps())
+def test_a_small_mask_as_polygon_has_exactly_its_pixels(bitmap: NDArray[np.uint8]) -> None:
+    polygon = mask_of(bitmap).convert(FeatureType.POLYGON)
+    if not bitmap.any():
+        assert polygon is None
+        return
+    assert isinstance(polygon, Polygon)
+    assert ANNOTATION.validate_json(polygon.model_dump_json()) == polygon
+    assert polygon.area() == bitmap.sum()
+    assert np.array_equal(pixels_of(polygon, bitmap.shape), bitmap)
+    parts, _ = cv2.connectedComponents(bitmap, connectivity=4)
+    assert len(polygon.parts) == parts - 1, "pixels that touch along an edge are one part"
+    for part in polygon.parts:
+        assert shapely.Polygon(part.exterior, part.holes).is_valid
+        assert shapely.LinearRing(part.exterior).is_ccw, "with y downwards that is clockwise on screen"
+
+
+@given(st.integers(1, 5), st.lists(st.integers(0, 4), min_size=1, max_size=12))
+def test_empty_runs_change_no_outline(height: int, runs: list[int]) -> None:
+    total = sum(runs)
+    width = -(-total // height) or 1
+    runs = [*runs, height * width - total]
+    bitmap = np.repeat(np.arange(len(runs)) % 2, runs).reshape((height, width), order="F").astype(np.uint8)
+    polygon = Mask(size=(height, width), counts=encoded(runs)).convert(FeatureType.POLYGON)
+    assert polygon == mask_of(bitmap).convert(FeatureType.POLYGON)
+
+
+def test_holes_and_islands_stay() -> None:
+    bitmap = np.zeros((9, 9), np.uint8)
+    bitmap[1:8, 1:8], bitmap[2:7, 2:7], bitmap[4, 4] = 1, 0, 1
+    polygon = mask_of(bitmap).convert(FeatureType.POLYGON)
+    assert isinstance(polygon, Polygon)
+    ring, island = polygon.parts
+    assert set(ring.exterior) == {(1, 1), (8, 1), (8, 8), (1, 8)}
+    assert [set(hole) for hole in ring.holes] == [{(2, 2), (7, 2), (7, 7), (2, 7)}]
+    assert set(island.exterior) == {(4, 4), (5, 4), (5, 5), (4, 5)}
+    assert island.holes == ()
+
+
+def test_a_large_mask_loses_corners_and_specks_but_hardly_area() -> None:
+    rows, columns = np.mgrid[:600, :800]
+    disc = (columns - 400) ** 2 / 300**2 + (rows - 300) ** 2 / 250**2 < 1
+    hole = (columns - 350) ** 2 + (rows - 300) ** 2 < 80**2
+    clean = (disc & ~hole).astype(np.uint8)
+    bitmap = clean.copy()
+    bitmap[10, 10], bitmap[300, 600] = 1, 0  # a speck outside, and one inside
+    polygon = mask_of(bitmap).convert(FeatureType.POLYGON)
+    assert isinstance(polygon, Polygon)
+    (part,) = polygon.parts
+    assert len(part.holes) == 1
+    assert len(part.exterior) + len(part.holes[0]) < 300
+    assert polygon.area() == pytest.approx(clean.sum(), rel=0.002)
+    assert (pixels_of(polygon, bitmap.shape) != clean).mean() < 0.002
+
+
+def test_the_largest_part_stays_however_small() -> None:
+    noise = np.zeros((200, 200), np.uint8)
+    noise[::2, ::2] = 1
+    polygon = mask_of(noise).convert(FeatureType.POLYGON)
+    assert isinstance(polygon, Polygon)
+    assert (len(polygon.parts), polygon.area()) == (1, 1)
+
+
+def test_noise_without_end_has_no_outline() -> None:
+    noise = np.zeros((600, 600), np.uint8)
+    noise[::2, ::2] = 1
+    assert mask_of(noise).convert(FeatureType.POLYGON) is None
+
+
+def pixels_of(polygon: Polygon, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The pixels whose middle lies within."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    inside: NDArray[np.uint8] = shapely.contains_xy(polygon.geometry(), columns + 0.5, rows + 0.5).astype(np.uint8)
+    return inside
 
 
 # --- the others -----------------------------------------------------------------------------------------------------

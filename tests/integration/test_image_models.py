@@ -1,0 +1,106 @@
+"""What the image models of the catalog find, through the real Triton and a worker."""
+
+import io
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from services.inference.settings import InferenceSettings
+from shared.alignment import AlignmentEntry
+from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.database.tables import DetectionRow
+from shared.object_store import ObjectStore
+from tests.support.servers import MODELS, PICTURES
+from tests.support.workers import until_ended, working
+from tests.support.world import World, built_models, make_world
+
+
+@pytest.fixture
+async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
+    engine = create_engine(InferenceSettings(), "test")
+    yield create_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def world(sessions: Sessions, object_store_url: str) -> World:
+    return await make_world(sessions, ObjectStore(object_store_url))
+
+
+async def found(
+    world: World, slug: str, pictures: dict[str, bytes], entries: tuple[AlignmentEntry, ...] = ()
+) -> dict[str, list[DetectionRow]]:
+    """What a run of the model says of each picture, surest first."""
+    rows: dict[UUID, str] = {await world.add_image(name, content): name for name, content in pictures.items()}
+    built = built_models(MODELS)[slug]
+    run_id = await world.start_run(built, await world.add_model(built), list(rows), entries=entries)
+    async with working(world):
+        assert await until_ended(world, run_id, 60) == "completed"
+    answers: dict[str, list[DetectionRow]] = {name: [] for name in pictures}
+    for detection in await world.detections(run_id):
+        answers[rows[detection.data_row_id]].append(detection)
+    return answers
+
+
+def photographs(*names: str) -> dict[str, bytes]:
+    return {name: (PICTURES / name).read_bytes() for name in names}
+
+
+def sure(detections: list[DetectionRow], threshold: float) -> list[DetectionRow]:
+    return [detection for detection in detections if detection.confidence >= threshold]
+
+
+def within(inner: dict[str, float], left: float, top: float, right: float, bottom: float) -> bool:
+    """Whether the middle of a box lies in these bounds."""
+    x, y = inner["left"] + inner["width"] / 2, inner["top"] + inner["height"] / 2
+    return left <= x <= right and top <= y <= bottom
+
+
+def words(detection: DetectionRow) -> str:
+    """What it reads, without spaces."""
+    assert detection.attributes is not None
+    return str(detection.attributes["text"]).replace(" ", "")
+
+
+async def test_the_second_detector_finds_the_same_things(world: World) -> None:
+    answers = await found(world, "detect-ssdlite", photographs("astronaut.png", "chelsea.png", "coffee.png"))
+    classes = {name: {one.model_class for one in sure(some, 0.5)} for name, some in answers.items()}
+    assert "person" in classes["astronaut.png"]
+    assert classes["chelsea.png"] == {"cat"}
+    assert "cup" in classes["coffee.png"]
+    (cat,) = sure(answers["chelsea.png"], 0.5)  # overlapping boxes have become one
+    assert cat.annotation["width"] > 300
+
+
+async def test_faces_are_found_where_they_are(world: World) -> None:
+    answers = await found(world, "detect-faces", photographs("astronaut.png", "grace_hopper.jpg", "flower.jpg"))
+    (astronaut,) = sure(answers["astronaut.png"], 0.7)
+    assert within(astronaut.annotation, 200, 100, 250, 150)
+    assert 80 < astronaut.annotation["width"] < 160
+    (hopper,) = sure(answers["grace_hopper.jpg"], 0.7)
+    assert within(hopper.annotation, 200, 150, 320, 280)
+    assert sure(answers["flower.jpg"], 0.7) == []
+
+
+def written(*lines: str) -> bytes:
+    """A white page with these lines on it."""
+    page = Image.new("RGB", (700, 60 + 70 * len(lines)), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=36)
+    for place, line in enumerate(lines):
+        draw.text((40, 40 + 70 * place), line, "black", font)
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def test_written_words_are_read(world: World) -> None:
+    lines = ("Invoice 2024-117", "Total 38.50 EUR")
+    answers = await found(world, "read-text", {"page": written(*lines), **photographs("chelsea.png")})
+    texts = sorted(sure(answers["page"], 0.7), key=lambda one: one.annotation["top"])
+    assert [words(one) for one in texts] == [line.replace(" ", "") for line in lines]
+    assert [one.model_class for one in texts] == ["text", "text"]
+    for place, one in enumerate(texts):
+        assert within(one.annotation, 60, 40 + 70 * place, 400, 90 + 70 * place)
+    assert sure(answers["chelsea.png"], 0.7) == []
