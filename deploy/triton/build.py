@@ -25,6 +25,7 @@ CONVERSION_OF = {
     "detect-nanodet": "nanodet",
     "detect-ssdlite": "ssdlite",
     "detect-faces": "blazeface",
+    "segment-person": "selfie",
     "read-text": "read_text",
     "classify-efficientnet": "efficientnet_lite",
 }

@@ -6,9 +6,11 @@ from uuid import UUID
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from shapely import Point
 
 from services.inference.settings import InferenceSettings
 from shared.alignment import AlignmentEntry
+from shared.annotations import ANNOTATION, BoundingBox, FeatureType, Mask, Polygon
 from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.tables import DetectionRow
 from shared.object_store import ObjectStore
@@ -104,3 +106,24 @@ async def test_written_words_are_read(world: World) -> None:
     for place, one in enumerate(texts):
         assert within(one.annotation, 60, 40 + 70 * place, 400, 90 + 70 * place)
     assert sure(answers["chelsea.png"], 0.7) == []
+
+
+async def test_a_person_becomes_a_mask_and_the_mask_a_polygon_or_a_box(world: World) -> None:
+    answers = await found(world, "segment-person", photographs("astronaut.png", "china.jpg"))
+    assert answers["china.jpg"] == []
+    (person,) = answers["astronaut.png"]
+    assert person.model_class == "person"
+    mask = ANNOTATION.validate_python(person.annotation)
+    assert isinstance(mask, Mask)
+    assert mask.size == (512, 512)
+    assert 0.45 < (person.area or 0) / 512**2 < 0.65
+    polygon, box = (mask.convert(kind) for kind in (FeatureType.POLYGON, FeatureType.BOUNDING_BOX))
+    assert isinstance(polygon, Polygon)
+    assert polygon.area() == pytest.approx(mask.area(), rel=0.01)
+    areas = polygon.geometry()
+    assert areas.contains(Point(225, 130)), "her face"
+    assert areas.contains(Point(250, 400)), "her suit"
+    assert not areas.contains(Point(40, 40)), "the flag behind her"
+    assert isinstance(box, BoundingBox)
+    assert box.left < 60
+    assert box.top < 40
