@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from shared.tensors import CardPart, Datatype, Tensor
 
 MediaType = Literal["image", "text"]
-Side = Annotated[int, Field(gt=0, le=4096)]
+Side = Annotated[int, Field(gt=0, le=4096, description="in model pixels")]
 _Channel = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -25,12 +25,16 @@ class Pixels(CardPart):
     mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225.
     """
 
-    datatype: Literal["UINT8", "FP16", "FP32"] = "UINT8"
-    layout: Literal["nhwc", "nchw"] = "nhwc"
-    channels: Literal["rgb", "bgr"] = "rgb"
-    scale: _Positive = 1.0
-    mean: tuple[_Channel, _Channel, _Channel] = (0.0, 0.0, 0.0)
-    std: tuple[_Positive, _Positive, _Positive] = (1.0, 1.0, 1.0)
+    datatype: Literal["UINT8", "FP16", "FP32"] = Field(default="UINT8", description="of the input")
+    layout: Literal["nhwc", "nchw"] = Field(default="nhwc", description="of the input: channels last or first")
+    channels: Literal["rgb", "bgr"] = Field(default="rgb", description="their order")
+    scale: _Positive = Field(default=1.0, description="what pixels are multiplied by")
+    mean: tuple[_Channel, _Channel, _Channel] = Field(
+        default=(0.0, 0.0, 0.0), description="then taken from each channel"
+    )
+    std: tuple[_Positive, _Positive, _Positive] = Field(
+        default=(1.0, 1.0, 1.0), description="what each channel is divided by at last"
+    )
 
     @model_validator(mode="after")
     def _bytes_stay(self) -> Self:
@@ -46,7 +50,7 @@ class _Image(CardPart):
     """A preprocessor that makes one picture of a fixed size."""
 
     media_type: ClassVar[MediaType] = "image"
-    pixels: Pixels = Pixels()
+    pixels: Pixels = Field(default=Pixels(), description="how pixels stand in the input")
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -68,7 +72,7 @@ class Letterbox(_Image):
     width: Side
     height: Side
     fill: int = Field(default=0, ge=0, le=255, description="before scale, mean and std")
-    align: Literal["center", "top_left"] = "center"
+    align: Literal["center", "top_left"] = Field(default="center", description="where the image lies on the ground")
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -92,7 +96,7 @@ class CenterCrop(_Image):
 
     kind: Literal["center_crop"] = "center_crop"
     size: Side
-    fraction: float = Field(default=0.875, gt=0, le=1)
+    fraction: float = Field(default=0.875, gt=0, le=1, description="of the shorter side that is kept")
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -114,7 +118,7 @@ class PlainText(CardPart):
 
 
 class Tokenized(CardPart):
-    """Token numbers by a Hugging Face `tokenizers` file, kept beside the model as `shared.model_files` says.
+    """Token numbers by a Hugging Face `tokenizers` file, kept beside the model.
 
     A text of more tokens than `max_length`, special ones included, is cut there; its detections then carry the
     attribute `read_to`, the code point up to which the model read. Rows are padded to the next power of two from 16 on,
@@ -123,8 +127,8 @@ class Tokenized(CardPart):
 
     media_type: ClassVar[MediaType] = "text"
     kind: Literal["tokenized"] = "tokenized"
-    tokenizer: Literal["tokenizer.json"] = "tokenizer.json"
-    max_length: int = Field(default=512, ge=4, le=8192)
+    tokenizer: Literal["tokenizer.json"] = Field(default="tokenizer.json", description="the name of the file")
+    max_length: int = Field(default=512, ge=4, le=8192, description="tokens the model takes, special ones included")
     ids: str = Field(default="input_ids", description="the input that takes token numbers")
     attention_mask: str | None = Field(default="attention_mask", description="1 for a token, 0 for padding")
     token_types: str | None = Field(default=None, description="the input that takes type numbers, all 0")

@@ -10,7 +10,7 @@ from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
 from services.inference.decoders.boxes import BoxParameters
 from services.inference.decoders.masks import Grid, around, mask_of, strips
 from services.inference.decoders.objects import Objects, frame_of, in_image, kept
-from services.inference.decoders.readers import ObjectParameters, read_objects
+from services.inference.decoders.readers import OBJECTS, ObjectParameters, read_objects
 from services.inference.decoders.scores import sigmoid
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
@@ -26,10 +26,7 @@ _FORM = (
 class InstanceMaskParameters(Parameters):
     """A mask is cut to its object's box and has its object's confidence. An object without a pixel is none."""
 
-    objects: ObjectParameters = Field(
-        BoxParameters(),
-        description="where boxes, scores and classes come from: the parameters of `boxes`, `yolo` or `detr`",
-    )
+    objects: ObjectParameters = Field(BoxParameters(), description=OBJECTS)
     masks: str = Field("masks", description="the output of masks or prototypes; N x 1 x H x W is read as N x H x W")
     form: Literal["full", "box", "prototypes"] = Field("full", description=_FORM)
     coefficients: str | None = Field(

@@ -9,7 +9,7 @@ from pydantic import Field
 from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
 from services.inference.decoders.boxes import BoxParameters
 from services.inference.decoders.objects import UNITS, Objects, Units, cut, frame_of, kept
-from services.inference.decoders.readers import ObjectParameters, read_objects
+from services.inference.decoders.readers import OBJECTS, ObjectParameters, read_objects
 from services.inference.decoders.scores import confidences, sigmoid
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
@@ -31,8 +31,7 @@ class KeypointParameters(Parameters):
 
     objects: ObjectParameters | None = Field(
         BoxParameters(),
-        description="where boxes, scores and classes come from: the parameters of `boxes`, `yolo` or `detr`; "
-        "null: there are only points, of the card's first class",
+        description=f"{OBJECTS}; null: there are only points, of the card's first class",
     )
     points: str | None = Field(
         "keypoints",

@@ -13,6 +13,10 @@ from services.inference.decoders.objects import Objects
 from services.inference.decoders.yolo import YoloParameters
 from services.inference.served_model import ServedModel
 
+OBJECTS = (
+    "where boxes, scores and classes come from: `kind` is `boxes`, `yolo` or `detr`, the rest the parameters of that"
+)
+
 ObjectParameters = Annotated[BoxParameters | YoloParameters | DetrParameters, Field(discriminator="kind")]
 
 _READERS: Mapping[str, Callable[[ServedModel, Any, Outputs, int], Objects]] = {

@@ -22,7 +22,7 @@ def open_tokenizer(content: bytes, how: Tokenized) -> Tokenizer:
         tokenizer = Tokenizer.from_str(content.decode())
         tokenizer.no_padding()
         tokenizer.enable_truncation(how.max_length)
-    except Exception as error:  # the library raises bare ones
+    except BaseException as error:  # the library raises bare ones, and a panic of it is no Exception
         raise ModelUnusable(f"{how.tokenizer} is not a tokenizer: {error}"[:300]) from error
     return tokenizer
 
@@ -56,7 +56,7 @@ def padded_length(tokens: int, max_length: int) -> int:
 def _encode(tokenizer: Tokenizer, text: str) -> Encoding:
     try:
         return tokenizer.encode(text)
-    except Exception as error:  # the library raises bare ones
+    except BaseException as error:  # the library raises bare ones, and a panic of it is no Exception
         raise RowFailed("decode", "undecodable_text", f"the tokenizer does not take it: {error}"[:300]) from error
 
 

@@ -3,6 +3,7 @@
 import io
 import random
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -13,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.inference.failures import RowFailed
-from services.inference.inputs import center_crop, letterbox, plain_text, prepare_batch
+from services.inference.inputs import center_crop, letterbox, plain_text, prepare_batch, stretch
 from services.inference.inputs.content import Content
 from services.inference.inputs.image import decode_image
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
 from shared.annotations import Canvas
 from shared.model_card import ModelCard
-from shared.preprocessing import CenterCrop, Letterbox, PlainText
+from shared.preprocessing import CenterCrop, Letterbox, PlainText, Stretch
 from tests.unit.shared.test_model_card import card
 
 BOX = Letterbox(width=64, height=64, fill=114)
@@ -117,6 +118,75 @@ def test_extreme_shapes_fill_the_slot(size: tuple[int, int]) -> None:
     assert (slot == RED).all(axis=2).any()
     assert (placement.canvas.width, placement.canvas.height) == size
     assert (cropped(body)[0] == RED).all()
+
+
+def test_a_letterbox_may_begin_at_the_top_left() -> None:
+    how = Letterbox(width=64, height=64, fill=114, align="top_left")
+    slot, placement = boxed(saved(Image.new("RGB", (200, 100), RED)), how)
+    assert (slot[:32] == RED).all()
+    assert (slot[32:] == 114).all()
+    assert placement.to_image(0, 0) == (0, 0)
+    assert placement.to_image(64, 32) == (200, 100)
+
+
+@pytest.mark.parametrize("size", [(200, 100), (100, 200), (640, 480), (40, 30), (1, 300)])
+def test_stretching_leads_back_to_the_image(size: tuple[int, int]) -> None:
+    width, height = size
+    how = Stretch(width=64, height=32)
+    slot = np.zeros((32, 64, 3), np.uint8)
+    image = Image.new("RGB", size)
+    image.paste(WHITE, (width // 2, height // 2, width, height))
+    placement, _ = stretch.prepare(how, saved(image), slot)
+    assert placement.to_image(0, 0) == (0, 0)
+    assert placement.to_image(64, 32) == pytest.approx(size)
+    if width > 1:
+        assert (slot[20:, 36:] > 200).all()
+        assert (slot[:14, :28] < 50).all()
+
+
+# --- the form of pixels ---------------------------------------------------------------------------------------------
+
+IMAGENET = {"scale": 1 / 255, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+@pytest.mark.parametrize("datatype", ["UINT8", "FP16", "FP32"])
+@pytest.mark.parametrize("numbers", [{}, {"scale": 1 / 255}, IMAGENET, {"mean": (104, 117, 123)}])
+@pytest.mark.parametrize("kind", ["letterbox", "top_left", "stretch", "center_crop"])
+def test_pixels_are_in_the_form_of_the_card(
+    layout: str, channels: str, datatype: str, numbers: dict[str, Any], kind: str
+) -> None:
+    if datatype == "UINT8" and numbers:
+        return
+    how: dict[str, Any] = {"kind": kind, "width": 16, "height": 12}
+    if kind == "top_left":
+        how |= {"kind": "letterbox", "align": "top_left", "fill": 114}
+    if kind == "center_crop":
+        how = {"kind": kind, "size": 16}
+    noise = Image.effect_noise((40, 20), 90).convert("RGB")
+    noise.putpixel((0, 0), (1, 2, 3))
+    contents = [content(n, saved(image)) for n, image in enumerate((noise, Image.new("RGB", (9, 9), (200, 100, 50))))]
+    plain, formed = (
+        pixels_of({**how, "pixels": form}, contents)
+        for form in ({}, {"layout": layout, "channels": channels, "datatype": datatype, **numbers})
+    )
+    expected = plain.astype(float)[..., :: 1 if channels == "rgb" else -1]
+    if datatype != "UINT8":
+        expected = (expected * numbers.get("scale", 1) - numbers.get("mean", (0, 0, 0))) / numbers.get("std", (1, 1, 1))
+    if layout == "nchw":
+        expected = expected.transpose(0, 3, 1, 2)
+    assert formed.shape == expected.shape
+    assert formed.dtype == {"UINT8": np.uint8, "FP16": np.float16, "FP32": np.float32}[datatype]
+    assert formed.astype(float) == pytest.approx(expected, rel=2e-3, abs=2e-3 if datatype == "FP16" else 1e-4)
+
+
+def pixels_of(how: dict[str, Any], contents: list[Content]) -> NDArray[Any]:
+    form = how["pixels"]
+    shape = [-1, -1, 3] if form.get("layout", "nhwc") == "nhwc" else [3, -1, -1]
+    inputs = [{"name": "x", "datatype": form.get("datatype", "UINT8"), "shape": shape}]
+    (batch,) = prepare_batch(ServedModel.closed(card(preprocessing=how, inputs=inputs)), contents).batches()
+    return np.asarray(batch.tensors["x"])
 
 
 # --- orientation ----------------------------------------------------------------------------------------------------

@@ -56,11 +56,80 @@ def card(**changes: Any) -> ModelCard:
         {"inputs": []},
         {"inputs": [{"name": "images", "datatype": "UINT9", "shape": [1]}]},
         {"surprise": True},
+        {"backend": "tensorrt"},
+        {"inputs": [{"name": "images", "datatype": "FP32", "shape": [64, 64, 3]}]},
+        {"inputs": [{"name": "images", "datatype": "UINT8", "shape": [3, 64, 64]}]},
+        {"inputs": [{"name": "images", "datatype": "UINT8", "shape": [32, 64, 3]}]},
+        {"inputs": [{"name": f"images{n}", "datatype": "UINT8", "shape": [64, 64, 3]} for n in (1, 2)]},
+        {"preprocessing": {"kind": "letterbox", "width": 64, "height": 64, "pixels": {"scale": 0.5}}},
+        {"preprocessing": {"kind": "letterbox", "width": 64, "height": 64, "pixels": {"std": [1, 1, 2]}}},
+        {"preprocessing": {"kind": "letterbox", "width": 64, "height": 64, "pixels": {"layout": "nchw"}}},
+        {
+            "preprocessing": {
+                "kind": "stretch",
+                "width": 64,
+                "height": 64,
+                "pixels": {"datatype": "FP32", "std": [0, 1, 1]},
+            }
+        },
+        {"preprocessing": {"kind": "tokenized"}},
     ],
 )
 def test_inconsistent_cards_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         card(**wrong)
+
+
+TEXT = {"media_type": "text", "task": "text_classification", "annotation_kind": "classification"}
+
+
+def tokens(name: str, datatype: str = "INT64", *shape: int) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": list(shape or (-1,))}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "preprocessing"),
+    [
+        ([tokens("input_ids")], {}),
+        ([tokens("input_ids"), tokens("mask")], {}),
+        ([tokens("input_ids"), tokens("attention_mask"), tokens("token_type_ids")], {}),
+        ([tokens("input_ids"), tokens("attention_mask", "FP32")], {}),
+        ([tokens("input_ids"), tokens("attention_mask", "INT64", -1, -1)], {}),
+        ([tokens("input_ids"), tokens("attention_mask", "INT64", 512)], {}),
+        ([tokens("input_ids", "INT64", 128), tokens("attention_mask", "INT64", 128)], {}),
+        ([tokens("input_ids"), tokens("attention_mask")], {"tokenizer": "vocab.txt"}),
+    ],
+)
+def test_a_tokenizer_fills_the_inputs_there_are(inputs: list[Any], preprocessing: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        card(**TEXT, inputs=inputs, preprocessing={"kind": "tokenized", **preprocessing})
+
+
+def test_token_inputs_may_have_any_length_and_names() -> None:
+    free = card(**TEXT, inputs=[tokens("ids"), tokens("mask")], preprocessing=_tokenized("ids", "mask"))
+    fixed = card(**TEXT, inputs=[tokens("ids", "INT32", 512)], preprocessing=_tokenized("ids", None))
+    assert (free.inputs[0].shape, fixed.inputs[0].shape) == ((-1,), (512,))
+
+
+def _tokenized(ids: str, mask: str | None) -> dict[str, Any]:
+    return {"kind": "tokenized", "ids": ids, "attention_mask": mask}
+
+
+def test_a_picture_may_meet_a_free_axis() -> None:
+    pixels = {"datatype": "FP32", "layout": "nchw"}
+    how = {"kind": "stretch", "width": 32, "height": 64, "pixels": pixels}
+    found = card(inputs=[{"name": "x", "datatype": "FP32", "shape": [3, -1, -1]}], preprocessing=how)
+    assert found.preprocessing.problem(found.inputs) is None
+
+
+def test_only_a_decoder_of_criteria_needs_no_classes() -> None:
+    open_ended = card(classes=[], decoder={"name": "embeddings"})
+    assert open_ended.open_ended
+    assert not card().open_ended
+
+
+def test_triton_is_told_another_backend() -> None:
+    assert 'backend: "python"' in triton_config(BuiltModel(digest="ab" * 32, card=card(backend="python")))
 
 
 def test_the_digest_covers_all_files_and_the_card() -> None:
