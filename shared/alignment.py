@@ -222,7 +222,10 @@ def select(detections: Sequence[Seen], alignment: Alignment) -> Selection:
         candidates = _without_conflicts(candidates, reasons)
     visible = {candidate.detection.ordinal for candidate in candidates}
     dropped = {ordinal: reason for ordinal, reason in reasons.items() if ordinal not in visible}
-    ledger = Counter([(one.model_class, dropped.get(one.ordinal, SHOWN)) for one in detections])
+    ledger: dict[tuple[str, str], int] = {}
+    for one in detections:
+        place = (one.model_class, dropped.get(one.ordinal, SHOWN))
+        ledger[place] = ledger.get(place, 0) + 1
     return Selection(candidates, dropped, ledger)
 
 

@@ -18,6 +18,7 @@ from services.inference.failures import RowFailed
 from services.inference.inputs import Prepared
 from services.inference.inputs.content import Facts
 from shared.alignment import Alignment, Detection, Selection, select
+from shared.database.ledger import LedgerPlace, add_to_ledger
 from shared.run_configuration import RunConfiguration
 
 
@@ -191,28 +192,8 @@ async def _add_to_ledger(session: AsyncSession, claim: segments.Claim, shown: Se
     counts: Counter[tuple[str, str]] = Counter()
     for one in shown:
         counts.update(one.selection.ledger)
-    if not counts:
-        return
-    await session.execute(
-        text("""
-            INSERT INTO ledger_counts
-                (model_run_id, alignment_version, segment_id, workspace_id, model_class, reason, count)
-            SELECT :run, :version, :segment, :workspace, added.model_class, added.reason, added.count
-            FROM unnest(CAST(:classes AS text[]), CAST(:reasons AS text[]), CAST(:counts AS int[]))
-                AS added(model_class, reason, count)
-            ON CONFLICT (model_run_id, alignment_version, segment_id, model_class, reason)
-            DO UPDATE SET count = ledger_counts.count + excluded.count
-        """),
-        {
-            "run": claim.model_run_id,
-            "version": claim.alignment.version,
-            "segment": claim.segment_id,
-            "workspace": claim.workspace_id,
-            "classes": [model_class for model_class, _ in counts],
-            "reasons": [reason for _, reason in counts],
-            "counts": list(counts.values()),
-        },
-    )
+    place = LedgerPlace(claim.model_run_id, claim.alignment.version, claim.segment_id, claim.workspace_id)
+    await add_to_ledger(session, place, counts)
 
 
 async def _write_facts(session: AsyncSession, rows: Sequence[Prepared]) -> None:

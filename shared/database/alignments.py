@@ -10,25 +10,32 @@ from shared.alignment import Alignment, AlignmentEntry, Target
 from shared.database.tables import AlignmentEntryRow, AlignmentRow, ModelRunRow
 
 
-async def read_alignment(session: AsyncSession, run: ModelRunRow) -> Alignment:
-    """The version the run shows its detections by."""
+async def read_alignment(session: AsyncSession, run: ModelRunRow, version: int | None = None) -> Alignment:
+    """The version the run shows its detections by, or another one."""
+    version = version or run.alignment_version
     rows = await session.scalars(
         select(AlignmentEntryRow)
         .where(
             AlignmentEntryRow.workspace_id == run.workspace_id,
             AlignmentEntryRow.model_run_id == run.id,
-            AlignmentEntryRow.version == run.alignment_version,
+            AlignmentEntryRow.version == version,
         )
         .order_by(AlignmentEntryRow.ordinal)
     )
-    return Alignment(version=run.alignment_version, entries=tuple(_entry(row) for row in rows))
+    return Alignment(version=version, entries=tuple(_entry(row) for row in rows))
 
 
-def add_alignment(session: AsyncSession, run: ModelRunRow, entries: Sequence[AlignmentEntry], member_id: UUID) -> None:
-    """As the run's present version."""
-    version = run.alignment_version
+def add_alignment(
+    session: AsyncSession,
+    run: ModelRunRow,
+    entries: Sequence[AlignmentEntry],
+    member_id: UUID,
+    version: int | None = None,
+) -> None:
+    """As the run's present version, or as another one that nothing shows yet."""
+    version = version or run.alignment_version
     session.add(AlignmentRow(model_run_id=run.id, version=version, workspace_id=run.workspace_id, created_by=member_id))
-    session.add_all(_row(run, ordinal, entry) for ordinal, entry in enumerate(entries))
+    session.add_all(_row(run, version, ordinal, entry) for ordinal, entry in enumerate(entries))
 
 
 def _entry(row: AlignmentEntryRow) -> AlignmentEntry:
@@ -47,10 +54,10 @@ def _entry(row: AlignmentEntryRow) -> AlignmentEntry:
     )
 
 
-def _row(run: ModelRunRow, ordinal: int, entry: AlignmentEntry) -> AlignmentEntryRow:
+def _row(run: ModelRunRow, version: int, ordinal: int, entry: AlignmentEntry) -> AlignmentEntryRow:
     return AlignmentEntryRow(
         model_run_id=run.id,
-        version=run.alignment_version,
+        version=version,
         ordinal=ordinal,
         workspace_id=run.workspace_id,
         model_class=entry.model_class,

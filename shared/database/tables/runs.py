@@ -172,7 +172,11 @@ class DetectionRow(Base):
 
 
 class RowProjectionRow(Base):
-    """Stored result of `shared.alignment.select` for one row; can be made again at any time."""
+    """Stored result of `shared.alignment.select` for one row; can be made again at any time.
+
+    `kept` are decided detections that this version would drop, each with its reason; `review_revision` is the review's
+    when the row was looked at.
+    """
 
     __tablename__ = "row_projections"
 
@@ -182,6 +186,17 @@ class RowProjectionRow(Base):
     workspace_id: Mapped[UUID]
     shown: Mapped[int]
     uncertainty: Mapped[float]
+    kept: Mapped[list[Json] | None]
+    review_revision: Mapped[int] = mapped_column(server_default="0")
+
+    __table_args__ = (
+        Index(
+            "ix_row_projections_kept",
+            "model_run_id",
+            "alignment_version",
+            postgresql_where=text("kept IS NOT NULL"),
+        ),
+    )
 
 
 class LedgerCountRow(Base):
