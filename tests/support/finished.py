@@ -20,7 +20,8 @@ MODEL = built(card("ten-classes", "bounding_box", CLASSES))
 
 _ROWS = text("""
     INSERT INTO data_rows (id, workspace_id, project_id, global_key)
-    SELECT gen_random_uuid(), :workspace, :project, CAST(CAST(:run AS uuid) AS text) || '-' || n FROM generate_series(1, :rows) n
+    SELECT gen_random_uuid(), :workspace, :project, CAST(CAST(:run AS uuid) AS text) || '-' || n
+    FROM generate_series(1, :rows) n
 """)
 _OUTCOMES = text("""
     INSERT INTO row_outcomes (model_run_id, data_row_id, workspace_id, execution, state, attempts, detections)
@@ -62,7 +63,7 @@ class Features:
 
 
 async def add_finished_run(
-    world: World, signals: Signals, features: Features, rows: int, each: int = 10, threshold: float = 0.5
+    world: World, signals: Signals, features: Features, *, rows: int, each: int = 10, threshold: float = 0.5
 ) -> UUID:
     """A completed run over so many new data rows, each with so many boxes of ten classes."""
     model_id = await add_model(world.sessions, MODEL.card)
