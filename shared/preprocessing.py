@@ -117,6 +117,25 @@ class PlainText(CardPart):
         return _one_input(inputs, "BYTES", self.shape)
 
 
+class TextBytes(CardPart):
+    """The text's UTF-8 bytes, padded with zeros, beside their number; the model tokenizes by itself.
+
+    For Triton's Python backend, which reads strings only where its NumPy is of version 1. Rows are padded to the next
+    power of two from 64 on, so what a row gets never depends on its neighbours.
+    """
+
+    media_type: ClassVar[MediaType] = "text"
+    kind: Literal["text_bytes"] = "text_bytes"
+    text: str = Field(default="text", description="the input that takes the bytes, UINT8 of any length")
+    length: str = Field(default="length", description="the input that takes how many there are, one INT32")
+
+    def problem(self, inputs: Sequence[Tensor]) -> str | None:
+        wanted = [(self.text, "UINT8", (-1,)), (self.length, "INT32", (1,))]
+        if sorted(wanted) != sorted((tensor.name, tensor.datatype, tensor.shape) for tensor in inputs):
+            return f"preprocessing 'text_bytes' fills {self.text!r} (UINT8, [-1]) and {self.length!r} (INT32, [1])"
+        return None
+
+
 class Tokenized(CardPart):
     """Token numbers by a Hugging Face `tokenizers` file, kept beside the model.
 
@@ -152,7 +171,9 @@ class Tokenized(CardPart):
         return None
 
 
-Preprocessing = Annotated[Letterbox | Stretch | CenterCrop | PlainText | Tokenized, Field(discriminator="kind")]
+Preprocessing = Annotated[
+    Letterbox | Stretch | CenterCrop | PlainText | TextBytes | Tokenized, Field(discriminator="kind")
+]
 
 
 def _one_input(inputs: Sequence[Tensor], datatype: Datatype, shape: tuple[int, ...]) -> str | None:

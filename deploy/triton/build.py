@@ -28,6 +28,9 @@ CONVERSION_OF = {
     "segment-person": "selfie",
     "read-text": "read_text",
     "classify-efficientnet": "efficientnet_lite",
+    "text-offensive": "offensive",
+    "entities-spacy": "entities_spacy",
+    "embed-minilm": "minilm",
 }
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,7 +1,9 @@
 """`python -m services.api.bootstrap --cards DIR [--local-key-file FILE]`: what must be there before the first request.
 
-Registers the built models as built-in catalog entries. With `--local-key-file` it also makes a workspace "local", an
-admin and a key, unless the file already holds a key that works. Doing it twice changes nothing.
+Registers the built models as built-in catalog entries, and puts what workers read of them (tokenizers) into the
+object store; those files lie in the `repository` that the builder wrote beside the cards. With `--local-key-file` it
+also makes a workspace "local", an admin and a key, unless the file already holds a key that works. Doing it twice
+changes nothing.
 """
 
 import argparse
@@ -23,6 +25,8 @@ from shared.database.tables import CatalogModelRow, MemberRow, WorkspaceRow
 from shared.database.unit_of_work import UnitOfWork, unit_of_work
 from shared.errors import Unauthenticated
 from shared.model_card import BuiltModel
+from shared.model_files import files_for_workers, model_file_key
+from shared.object_store import ObjectStore
 from shared.telemetry import configure_logging, logger
 
 _LOCAL = "local"
@@ -33,6 +37,8 @@ log = logger(__name__)
 
 async def bootstrap(resources: Resources, cards: Path, key_file: Path | None) -> None:
     built = _read_cards(cards)
+    # First, so that no worker meets a model of the catalog without them.
+    await _store_files(resources.store, cards.parent / "repository", built)
     async with unit_of_work(resources.sessions, resources.signals, _ACTOR) as work:
         registered = await _register(work, built)
     log.info("models_registered", new=registered, in_all=len(built))
@@ -53,6 +59,13 @@ async def _ensure_local_key(resources: Resources, key_file: Path) -> None:
 
 def _read_cards(folder: Path) -> list[BuiltModel]:
     return [BuiltModel.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+
+
+async def _store_files(store: ObjectStore, repository: Path, built: Sequence[BuiltModel]) -> None:
+    for model in built:
+        for name in files_for_workers(model.card):
+            content = (repository / model.triton_name / "1" / name).read_bytes()
+            await store.put(model_file_key(model.digest, name), content)
 
 
 async def _register(work: UnitOfWork, built: Sequence[BuiltModel]) -> int:

@@ -440,12 +440,74 @@ _TEXT_BOXES = Sample(
     },
 )
 
+# --- embeddings -----------------------------------------------------------------------------------------------------
+
+# One direction for each criterion, and one that is none of theirs.
+CRITERIA = Vocabulary(CLASSES, np.eye(4, dtype=np.float32)[:3])
+_OPEN_CARD: dict[str, Any] = {**_TEXT_CARD, "task": "zero_shot_classification", "classes": ()}
+
+
+def _embedded(mode: str, empty: Any, floor: float = 0.05) -> Sample:
+    parameters = {"mode": mode, "scale": 10, "offset": 0.3}
+    card = sample_card("classification", "embeddings", parameters, **_OPEN_CARD)
+    return Sample(
+        model=served(card.model_copy(update={"floor": floor}), CRITERIA),
+        outputs=lambda random, rows: {"embedding": _floats(random.normal(size=(rows, 4)))},
+        empty=lambda rows: {"embedding": np.tile(_floats(empty), (rows, 1))},
+        broken={
+            "no direction": changed("embedding", filled(0)),
+            "another space": changed("embedding", narrowed),
+            "flat": changed("embedding", np.ravel),
+        },
+    )
+
+
+# --- entities -------------------------------------------------------------------------------------------------------
+
+
+def _entities(random: Random, rows: int) -> Outputs:
+    length = len(_TEXT)
+    classes = random.integers(-1, len(CLASSES), (rows, 9), np.int32)
+    starts = random.integers(0, length, (rows, 9), np.int32)
+    spans = np.stack([starts, random.integers(starts + 1, length + 1, dtype=np.int32)], axis=-1)
+    scores = _floats(random.uniform(0, 1, (rows, 9)))
+    spans[classes < 0], scores[classes < 0] = -1, -1
+    return {"classes": classes, "spans": spans, "scores": scores}
+
+
+_ENTITIES = Sample(
+    model=served(sample_card("text_entity", "entities", **_TEXT_CARD)),
+    outputs=_entities,
+    empty=lambda rows: {
+        "classes": np.full((rows, 2), -1, np.int32),
+        "spans": np.full((rows, 2, 2), -1, np.int32),
+        "scores": np.full((rows, 2), -1, np.float32),
+    },
+    broken={
+        "class too high": changed("classes", filled(len(CLASSES))),
+        "unused places that are used": changed("classes", filled(0)),
+        "spans before the text": changed("spans", filled(-1)),
+        "spans behind the text": changed("spans", lambda array: array + len(_TEXT)),
+        "empty spans": changed("spans", filled(3)),
+        "turned spans": changed("spans", lambda array: array[..., ::-1]),
+        "scores above one": changed("scores", filled(1.5)),
+        "a score too few": changed("scores", narrowed),
+        "no ends": changed("spans", narrowed),
+        "flat": changed("classes", np.ravel),
+    },
+    placement=TEXT_PLACEMENT,
+)
+
 SAMPLES: Mapping[str, Sample] = {
     "boxes": _BOXES,
     "boxes, one score a class": _BOXES_ONE_SCORE_A_CLASS,
     "boxes, joined": _BOXES_JOINED,
     "classification": _CLASSES,
     "detr": _DETR,
+    "embeddings in contrast": _embedded("contrast", [-1, -1, -1, 0]),
+    "embeddings, exclusive": _embedded("exclusive", [0, 0, 0, 1], floor=0.4),
+    "embeddings, independent": _embedded("independent", [-1, -1, -1, 0]),
+    "entities": _ENTITIES,
     "instance masks in boxes": _INSTANCES,
     "instance masks of prototypes": _PROTOTYPES,
     "keypoints": _KEYPOINTS,

@@ -1,7 +1,7 @@
 """A small world straight in the tables: for tests of a worker, where the gateway is not what is tested."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -27,8 +27,10 @@ from shared.database.tables import (
 )
 from shared.ids import new_id
 from shared.model_card import BuiltModel
+from shared.model_files import files_for_workers, model_file_key
 from shared.object_store import ObjectStore, content_key
 from shared.run_configuration import RunConfiguration
+from tests.support.servers import MODELS
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class World:
         return await self._add_row(global_key, text=content)
 
     async def add_model(self, built: BuiltModel, state: str = "ready") -> UUID:
+        for name in files_for_workers(built.card):
+            content = (MODELS / "repository" / built.triton_name / "1" / name).read_bytes()
+            await self.store.put(model_file_key(built.digest, name), content)
         async with self.sessions.begin() as session:
             card = built.card
             row = CatalogModelRow(
@@ -73,6 +78,7 @@ class World:
         data_row_ids: Sequence[UUID],
         *,
         entries: Sequence[AlignmentEntry] = (),
+        criteria: Mapping[str, str] | None = None,
         segment_size: int = 32,
     ) -> UUID:
         """A queued run, as a submit leaves it."""
@@ -84,6 +90,7 @@ class World:
             card=built.card,
             floor=built.card.floor,
             ontology_version=1,
+            criteria=dict(criteria or {}),
         )
         async with self.sessions.begin() as session:
             run = ModelRunRow(

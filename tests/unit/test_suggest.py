@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.api.model_catalog.criteria import criterion_texts
 from services.api.model_catalog.ranking import Needs, Offer, compare, ranked
 from services.api.model_catalog.spelling import normalized
 from services.api.model_catalog.suggest import suggest
@@ -252,9 +253,29 @@ def test_criteria_start_from_the_names() -> None:
         ("Cats", "Cats", "own_words"),
         ("tabby cat", "tabby cat", "own_words"),
     ]
-    assert found.criteria == {"Cats": "Cats", "tabby cat": "tabby cat"}
+    texts = criterion_texts("image", [(entry.model_class, entry.slot) for entry in found.entries], {})
+    assert texts == {"Cats": "This picture shows Cats.", "tabby cat": "This picture shows tabby cat."}
     assert not found.uncovered
-    assert not suggest(_DETECTOR, _STREET).criteria
+
+
+def test_options_of_one_name_are_criteria_of_their_own() -> None:
+    answers = (Option(name="yes"), Option(name="No"))
+    ontology = _features(
+        Ontology(
+            classifications=(
+                Classification(type="radio", name="urgent", options=answers),
+                Classification(type="radio", name="polite", options=(*answers, Option(name="rather"))),
+            )
+        )
+    )
+    found = [(entry.model_class, entry.slot) for entry in suggest(_open_ended("open"), ontology).entries]
+    assert [name for name, _ in found] == ["urgent: yes", "urgent: No", "polite: yes", "polite: No", "rather"]
+    urgent, polite = (feature.id for feature in ontology if feature.is_top_level)
+    assert urgent is not None
+    assert polite is not None
+    texts = criterion_texts("text", found, {urgent: "Must somebody act?", polite: "x" * 300})
+    assert texts["urgent: yes"] == "Must somebody act? yes"
+    assert texts["polite: yes"] == "This text is about yes."
 
 
 def _offer(model: ModelCard, state: str = "ready") -> Offer:

@@ -30,6 +30,7 @@ class Graph:
     outputs: list[Value] = field(default_factory=list)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
+    opset: int = OPSET
 
     def emit(self, operator: str, inputs: Sequence[str], *, out: str | None = None, **attributes: Any) -> str:
         """Add an operator with one output and give that output's name."""
@@ -63,7 +64,7 @@ class Graph:
                 [_info(value) for value in self.outputs],
                 [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
             ),
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[helper.make_opsetid("", self.opset)],
             ir_version=IR_VERSION,
         )
         onnx.checker.check_model(model)

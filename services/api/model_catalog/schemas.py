@@ -146,7 +146,7 @@ class SuggestedAlignmentAnswer(_Shown):
     floor: float = Field(description="no threshold may lie below")
     entries: list[SuggestedEntry]
     criteria: dict[str, str] = Field(
-        description="for a model whose classes are your own words: the names, to be replaced by what they mean"
+        description="for an open-ended model: a text to begin with for each `model_class` of the entries"
     )
     unmapped_model_classes: list[str]
     uncovered_features: list[UncoveredFeature]

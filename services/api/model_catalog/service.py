@@ -7,13 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access.principal import Principal
 from services.api.model_catalog import queries
+from services.api.model_catalog.criteria import criterion_texts
 from services.api.model_catalog.ranking import Compatibility, Needs, Offer, compare, ranked
 from services.api.model_catalog.schemas import SuggestedAlignmentAnswer, suggested_entries, uncovered_features
-from services.api.model_catalog.suggest import suggest
-from services.api.projects.queries import feature_of, get_project, list_features
+from services.api.model_catalog.suggest import SuggestedAlignment, suggest
+from services.api.projects.queries import feature_of, find_ontology, get_project, list_features
 from shared.database.tables import CatalogModelRow, ProjectRow
 from shared.model_card import ModelCard
-from shared.ontology import FeatureSchema
+from shared.ontology import FeatureSchema, Ontology
 
 
 async def rank_models(
@@ -41,10 +42,21 @@ async def suggest_alignment(
         threshold=card.default_threshold,
         floor=card.floor,
         entries=suggested_entries(card, found),
-        criteria=dict(found.criteria),
+        criteria=await _criteria(session, project, card, found),
         unmapped_model_classes=list(found.unmapped_classes),
         uncovered_features=uncovered_features(found),
     )
+
+
+async def _criteria(
+    session: AsyncSession, project: ProjectRow, card: ModelCard, found: SuggestedAlignment
+) -> dict[str, str]:
+    if not card.open_ended:
+        return {}
+    row = await find_ontology(session, project)
+    classifications = Ontology.model_validate(row.tree).classifications if row else ()
+    instructions = {one.id: one.instructions.strip() for one in classifications if one.id is not None}
+    return criterion_texts(card.media_type, [(e.model_class, e.slot) for e in found.entries], instructions)
 
 
 async def present_features(session: AsyncSession, project: ProjectRow) -> Sequence[FeatureSchema]:

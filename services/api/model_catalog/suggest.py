@@ -1,16 +1,15 @@
 """A first alignment by name: pure, and the same for the same catalog model and ontology."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from services.api.model_catalog.assignment import Assignment
+from services.api.model_catalog.criteria import criterion_slots
 from services.api.model_catalog.matches import SCORES, Alike, Fit, Match, nothing_alike
 from services.api.model_catalog.slots import OntologySlots, Slot
 from shared.answers import EntryAnswer
 from shared.model_card import ModelCard
 from shared.ontology import FeatureSchema
-
-MOST_CRITERIA = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +33,12 @@ class SuggestedEntry:
 
 @dataclass(frozen=True, slots=True)
 class SuggestedAlignment:
-    """`uncovered` are places the model could fill but no class means them; `unfillable` those it never can.
-
-    `criteria` are words to start from, for a model whose classes are the user's own.
-    """
+    """`uncovered` are places the model could fill but no class means them; `unfillable` those it never can."""
 
     entries: tuple[SuggestedEntry, ...]
     unmapped_classes: tuple[str, ...]
     uncovered: tuple[Slot, ...]
     unfillable: tuple[FeatureSchema, ...]
-    criteria: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def slots(self) -> int:
@@ -65,11 +60,8 @@ def suggest(card: ModelCard, features: Sequence[FeatureSchema], alike: Alike = n
         unmapped_classes=tuple(name for name in card.classes if name not in mapped),
         uncovered=tuple(slot for slot in slots if slot.place not in covered),
         unfillable=tuple(one for one in features if one.is_top_level and one.id not in fillable),
-        criteria={name: name for name in mapped} if card.open_ended else {},
     )
 
 
 def _in_own_words(slots: Sequence[Slot]) -> list[tuple[str, Fit]]:
-    names = list(dict.fromkeys(slot.name for slot in slots))[:MOST_CRITERIA]
-    wanted = set(names)
-    return [(slot.name, Fit(slot, "own_words", SCORES["own_words"])) for slot in slots if slot.name in wanted]
+    return [(name, Fit(slot, "own_words", SCORES["own_words"])) for name, slot in criterion_slots(slots)]

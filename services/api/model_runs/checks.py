@@ -7,6 +7,7 @@ from functools import cached_property
 from uuid import UUID
 
 from services.api.model_runs.answers import AnswerCheck
+from services.api.model_runs.criteria import check_criteria
 from services.api.model_runs.schemas import AlignmentEntryCreate, ModelRunCreate
 from services.api.pointers import escape
 from shared.alignment import AlignmentEntry, Target
@@ -49,11 +50,8 @@ class Aligning:
 
 def check_alignment(wanted: Aligning, ground: Ground, problems: Problems) -> tuple[AlignmentEntry, ...]:
     """The entries with every threshold and target type resolved; complete only while there is no problem."""
-    if wanted.criteria:
-        problems.add(
-            "/criteria", "criteria_not_supported", "the model knows a fixed list of classes and no other words"
-        )
-    return _Entries(wanted, ground, problems).resolve()
+    classes = check_criteria(wanted.criteria, ground.card, problems)
+    return _Entries(wanted, ground, classes, problems).resolve()
 
 
 def check_rows(wanted: ModelRunCreate, rows: Rows, problems: Problems) -> None:
@@ -71,6 +69,7 @@ class _Entries:
 
     wanted: Aligning
     ground: Ground
+    classes: Set[str]
     problems: Problems
     seen: dict[tuple[str, UUID], list[Condition | None]] = field(default_factory=lambda: defaultdict(list))
 
@@ -84,12 +83,12 @@ class _Entries:
             self.problems.add("/alignment/entries", "empty_alignment", "at least one class must be aligned")
         self._check_threshold("/threshold", self.wanted.threshold)
         default = card.default_threshold if self.wanted.threshold is None else self.wanted.threshold
-        classes = frozenset(card.classes)
         found = []
         for index, entry in enumerate(entries):
             pointer = f"/alignment/entries/{index}"
-            if entry.model_class not in classes:
-                detail = f"the model has no class {entry.model_class[:100]!r}"
+            if entry.model_class not in self.classes:
+                what = "criteria have no name" if card.open_ended else "model has no class"
+                detail = f"the {what} {entry.model_class[:100]!r}"
                 self.problems.add(f"{pointer}/model_class", "unknown_model_class", detail)
             found.append(self._resolve(pointer, entry, default))
         return tuple(entry for entry in found if entry is not None)

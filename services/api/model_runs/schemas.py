@@ -120,7 +120,11 @@ class ModelRunCreate(_Sent):
         description="for every entry without its own; the card's default when left out",
     )
     alignment: AlignmentCreate | None = None
-    criteria: Criteria = Field(default={}, description="plain words for each class, for models that take them")
+    criteria: Criteria = Field(
+        default={},
+        description="for an open-ended model: the name of each criterion, unique whatever its case, and its text; "
+        "the names are the model classes of the alignment. Refused for other models",
+    )
 
 
 class ModelRunCancel(_Sent):

@@ -26,10 +26,11 @@ def decode(
     rows = outputs[parameters.scores]
     if rows.shape != (len(placements), len(model.classes)):
         raise BadModelOutput(f"expected {len(model.classes)} scores a row, got shape {list(rows.shape)}")
-    return [_row(model, row) for row in activated(rows, parameters.activation)]
+    return [surest_classes(model, row) for row in activated(rows, parameters.activation)]
 
 
-def _row(model: ServedModel, row: Array) -> list[Found]:
+def surest_classes(model: ServedModel, row: Array) -> list[Found]:
+    """`row` holds a confidence for each class."""
     surest = np.argsort(-row, kind="stable")[: model.card.top_k]
     return [
         Found(model.classes[int(index)], float(row[index]), _WHOLE)
