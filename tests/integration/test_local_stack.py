@@ -23,6 +23,7 @@ from deploy.local.triton import shared_memory_prefix
 from deploy.triton.build import read_cards
 from tests.support.servers import MODELS, PICTURES
 
+CARDS = {card.slug: card for card in read_cards()}
 CATS = {"tabby", "tiger cat", "Egyptian cat", "Persian cat", "Siamese cat"}
 
 
@@ -39,8 +40,8 @@ def stack(options: StackOptions) -> Iterator[StackProcess]:
         yield stack
 
 
-def test_both_models_know_a_cat(servers: Addresses) -> None:
-    detector, classifier = read_cards()
+def test_detector_and_classifier_know_a_cat(servers: Addresses) -> None:
+    detector, classifier = CARDS["detect-nanodet"], CARDS["classify-efficientnet"]
     with triton.InferenceServerClient(servers.triton_url) as client:
         found = _infer(client, detector.slug, _letterbox(_picture("chelsea.png"), 416), ["classes", "scores"])
         assert detector.classes[found["classes"][0, 0]] == "cat"
@@ -51,7 +52,7 @@ def test_both_models_know_a_cat(servers: Addresses) -> None:
 
 
 def test_a_batch_answers_as_its_parts(servers: Addresses) -> None:
-    detector, _ = read_cards()
+    detector = CARDS["detect-nanodet"]
     cat, person = (_letterbox(_picture(name), 416) for name in ("chelsea.png", "astronaut.png"))
     with triton.InferenceServerClient(servers.triton_url) as client:
         both = _infer(client, detector.slug, np.concatenate([cat, person]), ["boxes", "classes"])
@@ -62,7 +63,7 @@ def test_a_batch_answers_as_its_parts(servers: Addresses) -> None:
 
 
 def test_a_request_of_the_wrong_shape_is_refused_alone(servers: Addresses) -> None:
-    detector, _ = read_cards()
+    detector = CARDS["detect-nanodet"]
     with triton.InferenceServerClient(servers.triton_url) as client:
         with pytest.raises(triton.InferenceServerException, match="shape"):
             _infer(client, detector.slug, np.zeros((1, 10, 10, 3), np.uint8), ["boxes"])
