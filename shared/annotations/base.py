@@ -63,13 +63,16 @@ class AnnotationValue(BaseModel):
     """A geometry or an answer.
 
     `taken_by` names the feature type it is without conversion, `becomes` those it may be
-    converted to, each with what the conversion loses.
+    converted to, each with what the conversion loses. From the likeness `alike_from` on, two say the same; from
+    `touching_from` on they do where a rough look is enough.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     taken_by: ClassVar[FeatureType | None]
     becomes: ClassVar[Mapping[FeatureType, str]] = {}
+    alike_from: ClassVar[float] = 1.0
+    touching_from: ClassVar[float] = 1.0
 
     def area(self) -> float | None:
         """In square pixels; None where the kind has none."""
@@ -79,6 +82,10 @@ class AnnotationValue(BaseModel):
         """What lies within the canvas; None when nothing does."""
         del canvas
         return self
+
+    def likeness(self, other: "AnnotationValue") -> float:
+        """0 to 1: the share of both that is common to them; whether they are equal, where the kind has no extent."""
+        return float(self == other)
 
     def option_ids(self) -> tuple[UUID, ...]:
         """The options it names, where its kind has any."""

@@ -37,6 +37,8 @@ class BoundingBox(AnnotationValue):
         FeatureType.POLYGON: NO_LOSS,
         FeatureType.POINT: "keeps only the centre",
     }
+    alike_from: ClassVar[float] = 0.5
+    touching_from: ClassVar[float] = 0.5
 
     @model_validator(mode="after")
     def _corners_are_coordinates(self) -> Self:
@@ -50,7 +52,7 @@ class BoundingBox(AnnotationValue):
 
     def clip(self, canvas: Canvas) -> Self | None:
         if self.rotation:  # a cut rotated box is no box any more
-            return self if Polygon(parts=(PolygonPart(exterior=self.corners()),)).clip(canvas) else None
+            return self if self._as_polygon().clip(canvas) else None
         left, top = max(self.left, 0.0), max(self.top, 0.0)
         right, bottom = (
             min(self.left + self.width, canvas.width),
@@ -67,9 +69,21 @@ class BoundingBox(AnnotationValue):
             }
         )
 
+    def likeness(self, other: AnnotationValue) -> float:
+        if not isinstance(other, BoundingBox):
+            return 0.0
+        if self.rotation or other.rotation:
+            return self._as_polygon().likeness(other._as_polygon())
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        if width <= 0 or height <= 0:
+            return 0.0
+        common = width * height
+        return common / (self.area() + other.area() - common)
+
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         if target == FeatureType.POLYGON:
-            return Polygon(parts=(PolygonPart(exterior=self.corners()),))
+            return self._as_polygon()
         if target == FeatureType.POINT:
             return Point(x=coordinate(self.left + self.width / 2), y=coordinate(self.top + self.height / 2))
         return super().convert(target)
@@ -77,6 +91,9 @@ class BoundingBox(AnnotationValue):
     def corners(self) -> tuple[tuple[float, float], ...]:
         """The four corners, clockwise on screen from the (unrotated) top left."""
         return tuple((coordinate(x), coordinate(y)) for x, y in self._corners())
+
+    def _as_polygon(self) -> Polygon:
+        return Polygon(parts=(PolygonPart(exterior=self.corners()),))
 
     def _corners(self) -> Iterator[tuple[float, float]]:
         middle_x, middle_y = self.left + self.width / 2, self.top + self.height / 2

@@ -1,6 +1,7 @@
 """One or more rings with holes; the parts of one mask stay one polygon."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,6 +35,8 @@ class Polygon(AnnotationValue):
         FeatureType.BOUNDING_BOX: "keeps only the outline's bounds",
         FeatureType.POINT: "keeps only the centre of the area",
     }
+    alike_from: ClassVar[float] = 0.5
+    touching_from: ClassVar[float] = 0.5
 
     def area(self) -> float:
         return float(self.geometry().area)
@@ -42,6 +45,18 @@ class Polygon(AnnotationValue):
         inside = self.geometry().intersection(box(0, 0, canvas.width, canvas.height))
         parts = parts_of(inside)
         return self.model_copy(update={"parts": parts}) if parts else None
+
+    def likeness(self, other: AnnotationValue) -> float:
+        if not isinstance(other, Polygon):
+            return 0.0
+        one, another = self.outline, other.outline
+        common = one.intersection(another).area if one.intersects(another) else 0.0
+        return float(common / (one.area + another.area - common)) if common else 0.0
+
+    @cached_property
+    def outline(self) -> BaseGeometry:
+        """`geometry`, for those who ask often."""
+        return self.geometry()
 
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         if target == FeatureType.BOUNDING_BOX:

@@ -15,6 +15,7 @@ class TextEntity(AnnotationValue):
     end: int = Field(gt=0)
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.TEXT_ENTITY
+    touching_from: ClassVar[float] = 1e-12
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -26,3 +27,9 @@ class TextEntity(AnnotationValue):
         if self.start >= canvas.length:
             return None
         return self.model_copy(update={"end": min(self.end, canvas.length)})
+
+    def likeness(self, other: AnnotationValue) -> float:
+        if not isinstance(other, TextEntity):
+            return 0.0
+        common = max(0, min(self.end, other.end) - max(self.start, other.start))
+        return common / (max(self.end, other.end) - min(self.start, other.start)) if common else 0.0

@@ -54,6 +54,16 @@ def check_alignment(wanted: Aligning, ground: Ground, problems: Problems) -> tup
     return _Entries(wanted, ground, classes, problems).resolve()
 
 
+def check_threshold(pointer: str, threshold: float | None, card: ModelCard, problems: Problems) -> None:
+    if threshold is None:
+        return
+    if not 0 <= threshold <= 1:
+        problems.add(pointer, "threshold_out_of_range", "a threshold lies between 0 and 1")
+    elif threshold < card.floor:
+        detail = f"under the model's floor of {card.floor} nothing is stored, so nothing could be shown"
+        problems.add(pointer, "threshold_under_floor", detail)
+
+
 def check_rows(wanted: ModelRunCreate, rows: Rows, problems: Problems) -> None:
     for place in rows.unknown_batches:
         problems.add(f"/batch_ids/{place}", "unknown_batch", "the project has no such batch")
@@ -81,7 +91,7 @@ class _Entries:
         entries, card = self.wanted.entries, self.ground.card
         if not entries:
             self.problems.add("/alignment/entries", "empty_alignment", "at least one class must be aligned")
-        self._check_threshold("/threshold", self.wanted.threshold)
+        check_threshold("/threshold", self.wanted.threshold, card, self.problems)
         default = card.default_threshold if self.wanted.threshold is None else self.wanted.threshold
         found = []
         for index, entry in enumerate(entries):
@@ -95,7 +105,7 @@ class _Entries:
 
     def _resolve(self, pointer: str, entry: AlignmentEntryCreate, default: float) -> AlignmentEntry | None:
         """None only beside a problem."""
-        self._check_threshold(f"{pointer}/threshold", entry.threshold)
+        check_threshold(f"{pointer}/threshold", entry.threshold, self.ground.card, self.problems)
         self._check_condition(f"{pointer}/when", entry.when)
         if entry.min_area is not None:
             self._check_area(f"{pointer}/min_area")
@@ -119,16 +129,6 @@ class _Entries:
             conversion=conversion,
             answers=answers,
         )
-
-    def _check_threshold(self, pointer: str, threshold: float | None) -> None:
-        floor = self.ground.card.floor
-        if threshold is None:
-            return
-        if not 0 <= threshold <= 1:
-            self.problems.add(pointer, "threshold_out_of_range", "a threshold lies between 0 and 1")
-        elif threshold < floor:
-            detail = f"under the model's floor of {floor} nothing is stored, so nothing could be shown"
-            self.problems.add(pointer, "threshold_under_floor", detail)
 
     def _check_condition(self, pointer: str, when: Condition | None) -> None:
         if when is None:

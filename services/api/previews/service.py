@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.api.access.principal import Principal
 from services.api.model_runs import ledger, outcomes, pre_labels
 from services.api.model_runs.cancel import cancel_run
+from services.api.model_runs.checks import check_threshold
 from services.api.model_runs.outcomes import OutcomeFilter, OutcomePage
 from services.api.model_runs.pre_labels import PreLabelFilter, PreLabelPage
 from services.api.model_runs.schemas import Ledger
@@ -18,7 +19,7 @@ from services.api.projects.queries import get_project
 from shared.contracts.resources import Preview, PreviewSummary
 from shared.database.tables import ModelRunRow
 from shared.database.unit_of_work import UnitOfWork
-from shared.errors import NotFound, Unprocessable
+from shared.errors import NotFound, Problems
 from shared.run_configuration import RunConfiguration
 from shared.snapshots import preview_snapshot
 
@@ -70,12 +71,9 @@ async def list_pre_labels(
     session: AsyncSession, principal: Principal, preview_id: UUID, wanted: PreLabelFilter, paging: Paging
 ) -> PreLabelPage:
     preview = await queries.get_preview(session, principal.workspace_id, preview_id)
-    floor = RunConfiguration.model_validate(preview.configuration).floor
-    if wanted.threshold is not None and wanted.threshold < floor:
-        raise Unprocessable(
-            f"under the model's floor of {floor} nothing is stored, so nothing could be shown",
-            code="threshold_under_floor",
-        )
+    problems = Problems()
+    check_threshold("", wanted.threshold, RunConfiguration.model_validate(preview.configuration).card, problems)
+    problems.raise_if_any("such a threshold shows nothing", code="invalid_threshold")
     return await pre_labels.list_pre_labels(session, preview, wanted, paging.after, paging.size)
 
 
