@@ -86,7 +86,7 @@ async def model_run_of(session: AsyncSession, row: ModelRunRow) -> ModelRun:
     configuration = RunConfiguration.model_validate(row.configuration) if row.configuration else None
     return ModelRun(
         **dict(summary_of(row, await run_counters(session, row))),
-        model=_run_model(configuration) if configuration else None,
+        model=run_model(configuration) if configuration else None,
         configuration=_parameters(configuration) if configuration else None,
         alignment=await _named_alignment(session, row),
     )
@@ -96,7 +96,7 @@ async def preview_of(session: AsyncSession, row: ModelRunRow) -> Preview:
     configuration = RunConfiguration.model_validate(row.configuration)
     return Preview(
         **dict(preview_summary_of(row, await run_counters(session, row))),
-        model=_run_model(configuration),
+        model=run_model(configuration),
         floor=configuration.floor,
         criteria=configuration.criteria,
         ontology_version=configuration.ontology_version,
@@ -202,7 +202,7 @@ def _present(workspace_id: UUID) -> Select[ModelRunRow]:
     )
 
 
-def _run_model(configuration: RunConfiguration) -> RunModel:
+def run_model(configuration: RunConfiguration) -> RunModel:
     card = configuration.card
     return RunModel(
         id=configuration.catalog_model_id,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from services.api.dependencies import Editor, Paged, Reader, Settings, Viewer, Work
+from services.api.dependencies import Editor, IfMatch, Paged, Reader, Settings, Viewer, Work
 from services.api.etags import etag
 from services.api.idempotency import IdempotentRoute
 from services.api.model_runs.outcomes import OutcomeFilter
@@ -13,7 +13,8 @@ from services.api.model_runs.pre_labels import PreLabelFilter
 from services.api.model_runs.schemas import Ledger, Outcome, OutcomeState, PreLabel
 from services.api.paging import by_id
 from services.api.previews import service
-from services.api.previews.schemas import PreviewCreate
+from services.api.previews.comparing import read_ids
+from services.api.previews.schemas import PreviewComparison, PreviewCreate, PreviewUpdate, Sweep, TextMatch
 from services.api.problems import problems
 from shared.contracts.http import Page
 from shared.contracts.resources import Preview, PreviewSummary
@@ -42,10 +43,41 @@ async def list_previews(principal: Viewer, session: Reader, paging: Paged, proje
     return paging.page(await service.list_previews(session, principal, project_id, paging), by_id)
 
 
+@router.get("/previews/compare", responses=problems(400, 404, 409))
+async def compare_previews(
+    principal: Viewer,
+    session: Reader,
+    paging: Paged,
+    ids: Annotated[str, Query(max_length=500, description="two or three preview ids, with commas between them")],
+) -> PreviewComparison:
+    """Previews of the same data rows side by side: what each shows, how far they agree, and where they do not.
+
+    `items` are the data rows that differ. Previews of different data rows give 409.
+    """
+    return await service.get_comparison(session, principal, read_ids(ids), paging)
+
+
 @router.get("/previews/{preview_id}", responses=problems(404))
 async def get_preview(principal: Viewer, session: Reader, preview_id: UUID, response: Response) -> Preview:
     """One preview: its state, its sample, how far it is, and its alignment, whose version is the ETag."""
     return _shown(await service.get_preview(session, principal, preview_id), response)
+
+
+@router.patch("/previews/{preview_id}", responses=problems(404, 409, 412, 428))
+async def update_preview(
+    principal: Editor,
+    work: Work,
+    preview_id: UUID,
+    expected: IfMatch,
+    changes: PreviewUpdate,
+    response: Response,
+) -> Preview:
+    """Show what it has found through another alignment or other thresholds (merge patch). No model is asked.
+
+    What changes is a new version, hence another ETag. For a preview that has not ended: 409.
+    """
+    preview = await service.update_preview(work, principal, preview_id, expected, changes)
+    return _shown(await preview_of(work.session, preview), response)
 
 
 @router.delete("/previews/{preview_id}", status_code=204, responses=problems(404))
@@ -102,6 +134,23 @@ async def list_preview_pre_labels(
 async def get_preview_ledger(principal: Viewer, session: Reader, preview_id: UUID) -> Ledger:
     """Where every detection of the preview went, class by class."""
     return await service.get_ledger(session, principal, preview_id)
+
+
+@router.get("/previews/{preview_id}/sweep", responses=problems(404))
+async def get_preview_sweep(
+    principal: Viewer,
+    session: Reader,
+    preview_id: UUID,
+    text_match: Annotated[
+        TextMatch, Query(description="whether a text entity must be the very one of a label, or only overlap it")
+    ] = "exact",
+) -> Sweep:
+    """How much each class would show at every threshold, and how right that is where people have labeled.
+
+    Each point is what the alignment shows with that threshold in place of all others. Boxes, polygons and masks are
+    right when they overlap a label of the same feature by half (IoU 0.5), the surest first, each label once.
+    """
+    return await service.get_sweep(session, principal, preview_id, text_match)
 
 
 def _shown(preview: Preview, response: Response) -> Preview:

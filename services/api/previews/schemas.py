@@ -6,11 +6,15 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.model_runs.schemas import AlignmentCreate, Criteria
+from shared.contracts.event import RunState
+from shared.contracts.http import Page
+from shared.contracts.resources import RunModel
 
 MAX_SAMPLE = 1000
 DEFAULT_SAMPLE = 50
 _UNIT: dict[str, Any] = {"minimum": 0, "maximum": 1}
 
+TextMatch = Literal["exact", "overlap"]
 Threshold = Annotated[float, Field(allow_inf_nan=False, json_schema_extra=_UNIT)]
 
 
@@ -81,3 +85,94 @@ class PreviewUpdate(_Sent):
     thresholds: dict[Annotated[str, Field(min_length=1, max_length=500)], Threshold] | None = Field(
         default=None, max_length=2000, description="for all entries of these model classes"
     )
+
+
+class SweepQuality(BaseModel):
+    """What is shown on data rows that people have labeled, held against their labels. Lists go by `thresholds`.
+
+    Precision is null where nothing is shown. A label of a feature that several classes mean counts for each of them.
+    """
+
+    labels: int = Field(description="those this class could have found")
+    precision: list[float | None]
+    recall: list[float | None]
+    f1: list[float | None]
+    recommended_threshold: float | None = Field(
+        description="where F1 is best, the middle one of equals; null when nothing is right at any threshold"
+    )
+
+
+class SweepClass(BaseModel):
+    """Lists go by `thresholds`, null beneath the floor. `shown` counts detections as the ledger does."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_class: str
+    shown: list[int | None]
+    pre_labels: list[int | None] = Field(description="more where a detection is shown for several features")
+    quality: SweepQuality | None = Field(description="null when people have labeled nothing this class could find")
+
+
+class Sweep(BaseModel):
+    """What would be shown with one threshold for all entries, all else in the alignment as it is."""
+
+    preview_id: UUID
+    alignment_version: int
+    floor: float
+    thresholds: list[float] = Field(description="0.00, 0.01 … 1.00")
+    data_rows: int = Field(description="that have a result now")
+    labeled_data_rows: int = Field(description="of those: with a label, or submitted without any")
+    text_match: TextMatch
+    shown: list[int | None] = Field(description="all classes together")
+    classes: list[SweepClass] = Field(description="those of the alignment")
+
+
+class ComparedFeature(BaseModel):
+    """`shown` goes by the order of the previews."""
+
+    feature_schema_id: UUID
+    feature_name: str
+    option_id: UUID | None
+    option_name: str | None
+    shown: list[int]
+
+
+class ComparedPreview(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: UUID
+    name: str
+    model: RunModel
+    state: RunState
+    alignment_version: int
+    shown: int = Field(description="pre-labels on the compared data rows")
+    classes: dict[str, int] = Field(description="pre-labels by model class")
+
+
+class ComparedPair(BaseModel):
+    """Two pre-labels are the same when feature and option are, and they overlap by half (a text entity: exactly)."""
+
+    preview_ids: tuple[UUID, UUID]
+    same: int
+    only_first: int
+    only_second: int
+    agreement: float | None = Field(description="the share that is the same; null when neither shows anything")
+
+
+class DifferentRow(BaseModel):
+    """A data row on which at least two previews do not show the same. `shown` goes by the order of the previews."""
+
+    data_row_id: UUID
+    global_key: str
+    shown: list[int]
+    pairs: list[ComparedPair]
+
+
+class PreviewComparison(Page[DifferentRow]):
+    """`items` are the data rows that differ, in their order; the rest is about all data rows of the sample."""
+
+    previews: list[ComparedPreview]
+    data_rows: int = Field(description="those with a result in every preview; only these are compared")
+    same_data_rows: int = Field(description="of those: on which all show the same")
+    features: list[ComparedFeature]
+    pairs: list[ComparedPair]

@@ -1,5 +1,6 @@
 """Previews: try a model on a sample, look, and change what is shown."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,8 +14,12 @@ from services.api.model_runs.pre_labels import PreLabelFilter, PreLabelPage
 from services.api.model_runs.schemas import Ledger
 from services.api.paging import Paging
 from services.api.previews import queries
+from services.api.previews.comparing import compare_previews
 from services.api.previews.create import create_preview
+from services.api.previews.realign import update_preview
 from services.api.previews.remove import remove_preview
+from services.api.previews.schemas import PreviewComparison, Sweep, TextMatch
+from services.api.previews.sweeping import sweep_preview
 from services.api.projects.queries import get_project
 from shared.contracts.resources import Preview, PreviewSummary
 from shared.database.tables import ModelRunRow
@@ -27,11 +32,14 @@ __all__ = [
     "cancel_preview",
     "create_preview",
     "delete_preview",
+    "get_comparison",
     "get_ledger",
     "get_preview",
+    "get_sweep",
     "list_outcomes",
     "list_pre_labels",
     "list_previews",
+    "update_preview",
 ]
 
 
@@ -79,3 +87,15 @@ async def list_pre_labels(
 
 async def get_ledger(session: AsyncSession, principal: Principal, preview_id: UUID) -> Ledger:
     return await ledger.read_ledger(session, await queries.get_preview(session, principal.workspace_id, preview_id))
+
+
+async def get_sweep(session: AsyncSession, principal: Principal, preview_id: UUID, text_match: TextMatch) -> Sweep:
+    preview = await queries.get_preview(session, principal.workspace_id, preview_id)
+    return await sweep_preview(session, preview, text_match)
+
+
+async def get_comparison(
+    session: AsyncSession, principal: Principal, ids: Sequence[UUID], paging: Paging
+) -> PreviewComparison:
+    previews = [await queries.get_preview(session, principal.workspace_id, preview_id) for preview_id in ids]
+    return await compare_previews(session, previews, paging)

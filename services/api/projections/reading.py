@@ -56,16 +56,17 @@ class ReadRow:
 
 
 class Reader:
-    """For one transaction that has begun."""
+    """For one transaction that has begun. `whole`: with every annotation that may be shown, not only those `select`
+    must look at."""
 
-    def __init__(self, session: AsyncSession, run: ModelRunRow, alignment: Alignment) -> None:
+    def __init__(self, session: AsyncSession, run: ModelRunRow, alignment: Alignment, *, whole: bool = False) -> None:
         self._session = session
         self._run = run
         self._of = (run.workspace_id, run.id)
         card = RunConfiguration.model_validate(run.configuration).card if run.configuration else None
         # Every detection of a model is of its card's kind; those of an import may be of any.
         self._kind = card.annotation_kind if card else None
-        self._classes = _classes_to_look_at(alignment, self._kind)
+        self._classes = list(alignment.by_class) if whole else _classes_to_look_at(alignment, self._kind)
 
     async def rows_after(self, last: UUID | None) -> list[ReadRow]:
         """The next rows, with some thousand detections together but at least one row; none at the end."""

@@ -423,6 +423,196 @@ async def test_the_same_key_makes_one_preview(api: Api, workspace: Workspace) ->
     assert len(await stage.pages(path)) == 1
 
 
+async def _patch(stage: Stage, preview_id: UUID, body: dict[str, Any], version: int) -> httpx2.Response:
+    headers = {"If-Match": f'"{version}"'}
+    return await stage.client.patch(f"/v1/previews/{preview_id}", json=body, headers=headers)
+
+
+async def _finished(stage: Stage, said: dict[int, list[tuple[str, float]]], *entries: Any, **more: Any) -> UUID:
+    preview_id = await _make(stage, *entries, **more)
+    rows = await _sample(stage, preview_id)
+    await stage.worker.store(preview_id, {row: said.get(stage.rows.index(row), []) for row in rows})
+    await stage.worker.end(preview_id)
+    return preview_id
+
+
+async def _shown(stage: Stage, preview_id: UUID, **query: Any) -> list[tuple[str, str, float]]:
+    found = await stage.pages(f"/v1/previews/{preview_id}/pre-labels", **query)
+    return [(one["global_key"], one["model_class"], one["confidence"]) for one in found]
+
+
+async def test_thresholds_move_without_a_model(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace, rows=3)
+    said = {0: [("person", 0.9), ("person", 0.3), ("cat", 0.5)], 1: [("cat", 0.2)]}
+    preview_id = await _finished(stage, said, threshold=0.4)
+    path = f"/v1/previews/{preview_id}"
+    assert await _shown(stage, preview_id) == [("000.jpg", "person", 0.9), ("000.jpg", "cat", 0.5)]
+
+    moved = await _patch(stage, preview_id, {"threshold": 0.2}, 1)
+    assert (moved.status_code, moved.headers["etag"]) == (200, '"2"')
+    assert [entry["threshold"] for entry in moved.json()["alignment"]] == [0.2, 0.2]
+    assert moved.json() == await stage.get(path)
+    assert len(await _shown(stage, preview_id)) == 4
+    moved = await _patch(stage, preview_id, {"threshold": 0.2, "thresholds": {"person": 0.95}}, 2)
+    assert [entry["threshold"] for entry in moved.json()["alignment"]] == [0.95, 0.2]
+    assert await _shown(stage, preview_id) == [("000.jpg", "cat", 0.5), ("001.jpg", "cat", 0.2)]
+    ledger = {one["model_class"]: one for one in (await stage.get(f"{path}/ledger"))["classes"]}
+    assert (ledger["person"]["shown"], ledger["person"]["dropped"]) == (0, {"below_threshold": 2})
+    assert (ledger["cat"]["shown"], ledger["cat"]["raw"]) == (2, 2)
+
+    other = {"alignment": {"entries": [stage.entry("dog", "Person"), stage.entry("person", "Cats", threshold=0.3)]}}
+    moved = await _patch(stage, preview_id, {**other, "threshold": 0.6}, 3)
+    named = [(entry["model_class"], entry["feature_name"], entry["threshold"]) for entry in moved.json()["alignment"]]
+    assert named == [("dog", "Person", 0.6), ("person", "Cats", 0.3)]
+    assert await _shown(stage, preview_id) == [("000.jpg", "person", 0.9), ("000.jpg", "person", 0.3)]
+
+    same = await _patch(stage, preview_id, {"thresholds": {"dog": 0.6}}, 4)
+    assert (same.status_code, same.headers["etag"]) == (200, '"4"')
+    assert (await _patch(stage, preview_id, {}, 4)).headers["etag"] == '"4"'
+    events = await stage.get(f"/v1/projects/{stage.project}/events", limit=1000)
+    realigned = [one["event"]["data"] for one in events["items"] if one["event"]["type"] == "preview.realigned"]
+    assert [one["alignment_version"] for one in realigned] == [2, 3, 4]
+    run = await stage.post({"preview_id": str(preview_id), "alignment_version": 4})
+    assert run.json()["alignment"] == same.json()["alignment"]
+
+
+async def test_what_a_preview_is_not_changed_to(api: Api, workspace: Workspace, elsewhere: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    preview_id = await _make(stage)
+    path = f"/v1/previews/{preview_id}"
+    body = {"threshold": 0.5}
+    assert (await stage.client.patch(path, json=body)).status_code == 428
+    assert (await _patch(stage, preview_id, body, 2)).status_code == 412
+    early = await _patch(stage, preview_id, body, 1)
+    assert (early.status_code, early.json()["code"], early.json()["state"]) == (409, "preview_not_ended", "queued")
+    await stage.client.post(f"{path}/cancel")
+    wrong = {
+        "threshold": 0.01,
+        "thresholds": {"person": 1.5, "a/b": 0.5},
+        "alignment": {"entries": [stage.entry("unicorn", "Person")]},
+    }
+    assert _pointers(await _patch(stage, preview_id, wrong, 1)) == {
+        "/threshold": "threshold_under_floor",
+        "/thresholds/person": "unknown_model_class",
+        "/thresholds/a~1b": "unknown_model_class",
+        "/alignment/entries/0/model_class": "unknown_model_class",
+    }
+    assert _pointers(await _patch(stage, preview_id, {"thresholds": {"person": 1.5}, "threshold": None}, 1)) == {
+        "/thresholds/person": "threshold_out_of_range",
+        "/threshold": "null",
+    }
+    viewer = api.as_(workspace, Role.VIEWER)
+    assert (await viewer.patch(path, json=body, headers={"If-Match": '"1"'})).status_code == 403
+    others = api.as_(elsewhere)
+    assert (await others.patch(path, json=body, headers={"If-Match": '"1"'})).status_code == 404
+    assert (await stage.get(path))["alignment_version"] == 1
+    full = {
+        "alignment": {"entries": [stage.entry("person", "Person")]},
+        "threshold": 0.5,
+        "thresholds": {"person": 0.6},
+    }
+    for one in spoiled(full):
+        answer = await _patch(stage, preview_id, one, 1)
+        assert answer.status_code < 500, f"{str(one)[:300]}: {answer.text}"
+
+
+async def test_two_who_change_at_once_do_not_lose_a_change(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    preview_id = await _finished(stage, {0: [("person", 0.9)]})
+    answers = await asyncio.gather(*(_patch(stage, preview_id, {"threshold": 0.5 + n / 10}, 1) for n in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412]
+
+
+async def test_the_sweep_says_what_every_threshold_shows(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    said = {
+        0: [("person", 0.9), ("person", 0.35), ("cat", 0.5), ("dog", 0.99)],
+        1: [("person", 0.36), ("cat", 0.05)],
+        2: [("cat", 0.8), ("cat", 0.7), ("cat", 0.6)],
+    }
+    entries = (
+        stage.entry("person", "Person", when={"confidence": {"maximum": 0.95}}),
+        stage.entry("cat", "Cats", max_count=2, threshold=0.9),
+        stage.entry("cat", "Person", min_area=1e6),
+    )
+    preview_id = await _finished(stage, said, *entries)
+    found = await stage.get(f"/v1/previews/{preview_id}/sweep")
+    assert (found["floor"], found["data_rows"], found["labeled_data_rows"]) == (0.05, 5, 0)
+    assert found["thresholds"] == [n / 100 for n in range(101)]
+    assert [one["model_class"] for one in found["classes"]] == ["cat", "person"]
+    for one in found["classes"]:
+        assert one["shown"][:5] == one["pre_labels"][:5] == [None] * 5
+        assert one["quality"] is None
+    for place in (5, 35, 36, 37, 60, 61, 90, 91, 100):
+        listed = await _shown(stage, preview_id, threshold=place / 100)
+        for one in found["classes"]:
+            assert one["shown"][place] == sum(model_class == one["model_class"] for _, model_class, _ in listed)
+        assert found["shown"][place] == len(listed)
+    await _patch(stage, preview_id, {"threshold": 0.36}, 1)
+    ledger = {
+        one["model_class"]: one["shown"] for one in (await stage.get(f"/v1/previews/{preview_id}/ledger"))["classes"]
+    }
+    swept = (await stage.get(f"/v1/previews/{preview_id}/sweep"))["classes"]
+    assert {one["model_class"]: one["shown"][36] for one in swept} == {name: shown[name] for name in ("cat", "person")}
+
+
+async def test_the_sweep_is_held_against_labels_of_people(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    run_id = await stage.finished({0: [("person", 0.9)], 1: [("person", 0.9)]}, threshold=0.4)
+    for found in await stage.pages(f"/v1/model-runs/{run_id}/pre-labels"):
+        accepted = {"decisions": [{"pre_label_id": found["id"], "action": "accept"}]}
+        path = f"/v1/data-rows/{found['data_row_id']}/decisions"
+        assert (await stage.client.post(path, json=accepted, headers={"If-Match": '"0"'})).status_code == 201
+    # The fake worker's boxes are told apart by their place: the first of a row is the one that was accepted.
+    said = {0: [("person", 0.8), ("cat", 0.9)], 1: [("person", 0.3)], 2: [("person", 0.95)]}
+    preview_id = await _finished(stage, said)
+    swept = await stage.get(f"/v1/previews/{preview_id}/sweep")
+    assert swept["labeled_data_rows"] == 2
+    person = next(one for one in swept["classes"] if one["model_class"] == "person")
+    quality = person["quality"]
+    assert (quality["labels"], person["shown"][50]) == (2, 2)
+    assert [quality["precision"][n] for n in (4, 30, 50, 81)] == [None, 1.0, 1.0, None]
+    assert [quality["recall"][n] for n in (30, 31, 81)] == [1.0, 0.5, 0.0]
+    assert quality["f1"][30] == 1.0
+    assert 0.05 <= quality["recommended_threshold"] <= 0.3
+    assert next(one for one in swept["classes"] if one["model_class"] == "cat")["quality"] is None
+    assert (await stage.get(f"/v1/previews/{preview_id}/sweep", text_match="overlap"))["text_match"] == "overlap"
+
+
+async def test_previews_side_by_side(api: Api, workspace: Workspace, elsewhere: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    said = {0: [("person", 0.9), ("person", 0.3)], 1: [("cat", 0.8)], 2: [("person", 0.6)], 3: []}
+    one = await _finished(stage, said, threshold=0.25)
+    other = await _finished(stage, said, threshold=0.7, sample={"preview_id": str(one)})
+    path = "/v1/previews/compare"
+    found = await stage.get(path, ids=f"{one},{other}")
+    assert [(preview["id"], preview["shown"]) for preview in found["previews"]] == [(str(one), 4), (str(other), 2)]
+    assert found["previews"][0]["classes"] == {"cat": 1, "person": 3}
+    assert [(f["feature_name"], f["shown"]) for f in found["features"]] == [("Cats", [1, 1]), ("Person", [3, 1])]
+    (pair,) = found["pairs"]
+    assert (pair["same"], pair["only_first"], pair["only_second"], pair["agreement"]) == (2, 2, 0, 0.5)
+    assert (found["data_rows"], found["same_data_rows"]) == (5, 3)
+    assert [(row["global_key"], row["shown"]) for row in found["items"]] == [("000.jpg", [2, 1]), ("002.jpg", [1, 0])]
+    assert found["next_page_token"] is None
+    paged = await stage.pages(path, ids=f"{one},{other}", page_size=1)
+    assert paged == found["items"]
+    three = await _finished(stage, {}, sample={"preview_id": str(one)})
+    found = await stage.get(path, ids=f"{one},{other},{three}")
+    assert len(found["pairs"]) == 3
+    assert found["same_data_rows"] == 2
+
+    smaller = await _finished(stage, said, sample={"size": 2})
+    refused = await stage.client.get(path, params={"ids": f"{one},{smaller}"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "samples_differ")
+    theirs = await _make(await make_stage(api, elsewhere))
+    run_id = await stage.submit()
+    for unknown in (theirs, run_id, uuid4()):
+        assert (await stage.client.get(path, params={"ids": f"{one},{unknown}"})).status_code == 404
+    for ids in (str(one), f"{one},{one}", f"{one},x", ",", f"{one},{other},{three},{smaller}"):
+        assert (await stage.client.get(path, params={"ids": ids})).status_code == 422
+    assert (await stage.client.get(path)).status_code == 422
+
+
 async def test_one_thing_wrong_is_the_clients_fault(api: Api, workspace: Workspace) -> None:
     stage = await make_stage(api, workspace)
     rows = [str(row) for row in stage.rows[:2]]

@@ -1,0 +1,60 @@
+"""Reading what previews have found, for sweeps and comparisons: all of a sample, since that is at most 1,000 rows."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.api.previews.matching import Thing, things_of
+from services.api.projections.reading import Reader, ReadRow
+from shared.alignment import Alignment, Candidate
+from shared.alignment import select as select_shown
+from shared.annotations import ANNOTATION
+from shared.database.tables import DataRowReviewRow, LabelRow, ModelRunRow
+
+_SUBMITTED = "submitted"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRow:
+    data_row_id: UUID
+    visible: Sequence[Candidate]
+
+
+async def look(
+    session: AsyncSession, preview: ModelRunRow, alignment: Alignment, *, whole: bool
+) -> AsyncIterator[SeenRow]:
+    """Every data row that has a result. `whole`: annotations will be asked for."""
+    reader = Reader(session, preview, alignment, whole=whole)
+    rows: list[ReadRow] = await reader.rows_after(None)
+    while rows:
+        for row in rows:
+            yield SeenRow(row.data_row_id, select_shown(row.detections, alignment).visible)
+        rows = await reader.rows_after(rows[-1].data_row_id)
+
+
+async def find_labels(
+    session: AsyncSession, preview: ModelRunRow, data_row_ids: Sequence[UUID]
+) -> dict[UUID, list[Thing]]:
+    """What people said of these data rows. One without a label is here only when its review was submitted like that."""
+    reviewed = await session.scalars(
+        select(DataRowReviewRow.data_row_id).where(
+            DataRowReviewRow.workspace_id == preview.workspace_id,
+            DataRowReviewRow.data_row_id.in_(data_row_ids),
+            DataRowReviewRow.state == _SUBMITTED,
+        )
+    )
+    found: defaultdict[UUID, list[Thing]] = defaultdict(list, {data_row_id: [] for data_row_id in reviewed})
+    labels = await session.execute(
+        select(LabelRow.data_row_id, LabelRow.feature_schema_id, LabelRow.annotation).where(
+            LabelRow.workspace_id == preview.workspace_id,
+            LabelRow.data_row_id.in_(data_row_ids),
+            LabelRow.deleted_at.is_(None),
+        )
+    )
+    for data_row_id, feature_id, annotation in labels:
+        found[data_row_id] += things_of(feature_id, ANNOTATION.validate_python(annotation))
+    return dict(found)
