@@ -549,9 +549,8 @@ async def test_the_sweep_says_what_every_threshold_shows(api: Api, workspace: Wo
             assert one["shown"][place] == sum(model_class == one["model_class"] for _, model_class, _ in listed)
         assert found["shown"][place] == len(listed)
     await _patch(stage, preview_id, {"threshold": 0.36}, 1)
-    ledger = {
-        one["model_class"]: one["shown"] for one in (await stage.get(f"/v1/previews/{preview_id}/ledger"))["classes"]
-    }
+    ledger = await stage.get(f"/v1/previews/{preview_id}/ledger")
+    shown = {one["model_class"]: one["shown"] for one in ledger["classes"]}
     swept = (await stage.get(f"/v1/previews/{preview_id}/sweep"))["classes"]
     assert {one["model_class"]: one["shown"][36] for one in swept} == {name: shown[name] for name in ("cat", "person")}
 
