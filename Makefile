@@ -41,7 +41,7 @@ $(MODELS_READY): $(BUILDER) $(wildcard requirements/weights*.lock) requirements/
 
 .PHONY: clean
 clean: down ## Stop, then remove what install and the tests made; the data of `make up` stays
-	rm -rf .venv .venv-triton var/models var/pictures var/demo var/test var/libpython var/pip
+	rm -rf .venv .venv-triton var/models var/pictures var/texts var/demo var/test var/libpython var/pip
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

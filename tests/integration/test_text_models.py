@@ -106,10 +106,14 @@ async def test_entities_lie_where_the_names_stand(world: World) -> None:
 
 async def test_entities_of_a_text_do_not_depend_on_its_neighbours(world: World) -> None:
     (text, expected), *_ = ENTITY_TEXTS.items()
-    long = f"{'Nothing happens here. ' * 3000}{text}"
-    results = await found(world, ENTITIES, [text, long, text])
-    assert [entities(text, detections) for detections in (results[0], results[2])] == [expected] * 2
+    filling = "Nothing happens here. "
+    long, longer = f"{filling * 1400}{text}", f"{text} {filling * 1600}{text}"
+    results = await found(world, ENTITIES, [text, long, longer, text])
+    assert [entities(text, detections) for detections in (results[0], results[3])] == [expected] * 2
     assert {("Angela Merkel", "PERSON"), ("Cupertino", "GPE")} <= entities(long, results[1])
+    assert {("Angela Merkel", "PERSON"), ("Cupertino", "GPE")} <= entities(longer, results[2])
+    ends = [(one.annotation["end"], (one.attributes or {})["read_to"]) for one in results[2]]
+    assert all(end <= len(text) and 32_000 < read_to <= 32_768 for end, read_to in ends), "the rest was not read"
 
 
 async def test_bytes_that_are_no_text_cost_no_other_request(triton_url: str, world: World) -> None:

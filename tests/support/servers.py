@@ -17,6 +17,7 @@ from deploy.local.stack import ROOT, Addresses, StackOptions
 
 MODELS = ROOT / "var" / "models"
 PICTURES = ROOT / "var" / "pictures"
+TEXTS = ROOT / "var" / "texts"
 _TEMPLATE = "prelabel_template"
 
 

@@ -19,9 +19,21 @@ def prepare(model: ServedModel, body: bytes, memory: BatchMemory) -> tuple[Place
     if not isinstance(how, TextBytes):
         raise TypeError("the model takes no bytes of text")
     text = read_text(body)
-    count = len(body)
+    seen = _fitting(text, body, how.max_bytes)
+    read = seen.encode()
+    count = len(read)
     length = max(_SHORTEST, 1 << (count - 1).bit_length())
     slots = memory.row({how.text: "UINT8", how.length: "INT32"}, {how.text: (length,), how.length: (1,)})
-    slots[how.text][:count], slots[how.text][count:] = np.frombuffer(body, np.uint8), 0
+    slots[how.text][:count], slots[how.text][count:] = np.frombuffer(read, np.uint8), 0
     slots[how.length][...] = count
-    return Placement(Canvas(length=len(text))), text_facts(body, text)
+    read_to = None if len(seen) == len(text) else len(seen)
+    return Placement(Canvas(length=len(text)), read_to=read_to), text_facts(body, text)
+
+
+def _fitting(text: str, body: bytes, max_bytes: int) -> str:
+    """Without the word that does not fit, unless the text is all one word."""
+    if len(body) <= max_bytes:
+        return text
+    begun = body[: max_bytes + 1].decode(errors="ignore")
+    words = begun.rsplit(maxsplit=1)
+    return words[0] if len(words) > 1 else body[:max_bytes].decode(errors="ignore")
