@@ -8,7 +8,7 @@ from pydantic import Field
 
 from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
 from services.inference.decoders.boxes import BoxParameters
-from services.inference.decoders.masks import Grid, around, mask_of, strips
+from services.inference.decoders.masks import Grid, around, mask_of, over_image, strips
 from services.inference.decoders.objects import Objects, frame_of, in_image, kept
 from services.inference.decoders.readers import OBJECTS, ObjectParameters, read_objects
 from services.inference.decoders.scores import sigmoid
@@ -56,10 +56,12 @@ def _row(
     grids = _grids(model, parameters, objects, outputs)
     whole = in_image(objects, placement)
     for place, scores in enumerate(grids):
-        grid = Grid.of_box(whole[place], scores.shape)
-        if parameters.form != "box":
-            grid = Grid.of_frame(placement, frame_of(model), scores.shape)
-        mask = _mask(_activated(scores, parameters), grid, parameters.threshold, (corners[place], placement.canvas))
+        plane = _activated(scores, parameters)[None]
+        if parameters.form == "box":
+            grid = Grid.of_box(whole[place], scores.shape)
+        else:
+            plane, grid = over_image(plane, placement, frame_of(model))
+        mask = _mask(plane, grid, parameters.threshold, (corners[place], placement.canvas))
         if mask is not None:
             yield Found(model.classes[int(objects.classes[place])], float(objects.scores[place]), mask)
 
@@ -94,7 +96,7 @@ def _activated(scores: Array, parameters: InstanceMaskParameters) -> Array:
 def _mask(scores: Array, grid: Grid, threshold: float, where: tuple[Array, Canvas]) -> Mask | None:
     corners, canvas = where
     region = around(corners, canvas)
-    parts = [part[0] >= np.float32(threshold) for _, part in strips(scores[None], grid, region)]
+    parts = [part[0] >= np.float32(threshold) for _, part in strips(scores, grid, region)]
     return mask_of(np.concatenate(parts), region, canvas) if parts else None
 
 

@@ -1,5 +1,6 @@
 """From a model's coarse grid of scores to the pixels of the image, and from pixels to a mask."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from services.inference.inputs.placement import Placement
 from services.inference.triton import Array
 from shared.annotations import Canvas, Mask
 
+_TRACE = 1e-3
 _NUMBERS_AT_ONCE = 2**22
 """Scores are sampled in strips of the image, so that a large one costs no more memory than a small one."""
 
@@ -50,6 +52,25 @@ class Grid:
         left, top, right, bottom = (float(side) for side in corners)
         scale_x, scale_y = shape[1] / (right - left), shape[0] / (bottom - top)
         return cls(scale_x, scale_y, (0.5 - left) * scale_x - 0.5, (0.5 - top) * scale_y - 0.5)
+
+
+def over_image(scores: Array, placement: Placement, frame: tuple[int, int]) -> tuple[Array, Grid]:
+    """Of scores over what the model saw, K x rows x columns, the cells that lie on the image, and their grid.
+
+    What a model says of a letterbox's ground must not shine into the edges of the image.
+    """
+    grid, (rows, columns) = Grid.of_frame(placement, frame, scores.shape[1:]), scores.shape[1:]
+    left, right = _cells(grid.scale_x, grid.offset_x, placement.canvas.width, columns)
+    top, bottom = _cells(grid.scale_y, grid.offset_y, placement.canvas.height, rows)
+    moved = Grid(grid.scale_x, grid.scale_y, grid.offset_x - left, grid.offset_y - top)
+    return scores[:, top:bottom, left:right], moved
+
+
+def _cells(scale: float, offset: float, pixels: int, cells: int) -> tuple[int, int]:
+    """The first cell with more than a trace of the image in it, and the one behind the last."""
+    first, last = offset + 0.5 - scale / 2, offset + 0.5 + scale * (pixels - 0.5)
+    start = min(max(0, math.floor(first + _TRACE)), cells - 1)
+    return start, max(start + 1, min(cells, math.ceil(last - _TRACE)))
 
 
 def seen(placement: Placement, frame: tuple[int, int]) -> Region:

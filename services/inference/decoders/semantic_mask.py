@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
-from services.inference.decoders.masks import Grid, Region, mask_of, seen, strips
+from services.inference.decoders.masks import Grid, Region, mask_of, over_image, seen, strips
 from services.inference.decoders.objects import frame_of
 from services.inference.decoders.scores import ACTIVATION, Activation, activated
 from services.inference.inputs.placement import Placement
@@ -29,7 +29,7 @@ class SemanticMaskParameters(Parameters):
 
     The planes cover the model's input and may be coarser. Scores are interpolated to the pixels of the image before the
     classes are compared; class numbers are taken from the nearest cell. A class that wins no cell of the model's own
-    planes is not there.
+    planes is not there. What the model says of a letterbox's ground is not used.
     """
 
     output: str = Field("masks", description="the output")
@@ -81,7 +81,8 @@ def _by_score(
     model: ServedModel, parameters: SemanticMaskParameters, planes: Array, placement: Placement
 ) -> Iterator[Layer]:
     frame = frame_of(model)
-    grid, region = Grid.of_frame(placement, frame, planes.shape[1:]), seen(placement, frame)
+    planes, grid = over_image(planes, placement, frame)
+    region = seen(placement, frame)
     if parameters.exclusive:
         there = np.unique(planes.argmax(axis=0))
         yield from _exclusive(parameters, (planes[there], there), grid, region)

@@ -59,12 +59,17 @@ def in_frame(x: int, y: int, placement: Placement) -> tuple[float, float]:
 def everywhere(planes: NDArray[Any], placement: Placement) -> NDArray[np.float64]:
     """Scores at every pixel of the image, NaN where the model saw nothing."""
     scores = np.full((len(planes), CANVAS.height, CANVAS.width), np.nan)
+    per_x, per_y = planes.shape[2] / 64, planes.shape[1] / 64
+    # The cells that the image touches; those of the letterbox's ground alone do not count.
+    left, top = (max(0, int(offset)) for offset in (placement.offset_x * per_x, placement.offset_y * per_y))
+    right = math.ceil((placement.offset_x + CANVAS.width * placement.scale_x) * per_x - 1e-6)
+    bottom = math.ceil((placement.offset_y + CANVAS.height * placement.scale_y) * per_y - 1e-6)
+    seen = planes[:, top:bottom, left:right]
     for y in range(CANVAS.height):
         for x in range(CANVAS.width):
             u, v = in_frame(x, y, placement)
             if 0 <= u <= 64 and 0 <= v <= 64:
-                per_x, per_y = planes.shape[2] / 64, planes.shape[1] / 64
-                scores[:, y, x] = [sampled(plane, u * per_x - 0.5, v * per_y - 0.5) for plane in planes]
+                scores[:, y, x] = [sampled(plane, u * per_x - 0.5 - left, v * per_y - 0.5 - top) for plane in seen]
     return scores
 
 
