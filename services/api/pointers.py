@@ -6,6 +6,16 @@ from typing import Any
 from shared.errors import FieldError
 
 _NOTHING = object()
+_WORDS = {
+    **dict.fromkeys(("tuple_type", "list_type", "set_type"), "this should be an array"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "this should be an object"),
+    "extra_forbidden": "there is no such field",
+    "missing": "this field is required",
+    "string_type": "this should be a string",
+    "float_type": "this should be a number",
+    "int_type": "this should be a whole number",
+    "bool_type": "this should be true or false",
+}
 
 
 def escape(part: int | str) -> str:
@@ -15,10 +25,18 @@ def escape(part: int | str) -> str:
 
 def field_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldError]:
     """Pydantic's errors as ours; `body` is what was validated, and locations are relative to it."""
-    return [
-        FieldError(pointer_of(error["loc"], body, missing=error["type"] == "missing"), error["type"], error["msg"])
+    found = [
+        FieldError(pointer_of(error["loc"], body, missing=error["type"] == "missing"), error["type"], words(error))
         for error in errors
     ]
+    # Where an item is wrong, pydantic counts the array as too short for the want of it.
+    inner = {error.pointer.rpartition("/")[0] for error in found}
+    return [error for error in found if error.code != "too_short" or error.pointer not in inner]
+
+
+def words(error: Mapping[str, Any]) -> str:
+    """What is wrong, in the words of JSON rather than Python's."""
+    return _WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
 
 
 def pointer_of(location: Sequence[int | str], body: Any, *, missing: bool = False) -> str:

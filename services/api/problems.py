@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from services.api.pointers import field_errors
+from services.api.pointers import field_errors, words
 from shared.contracts.http import problem_of
 from shared.errors import (
     Conflict,
@@ -91,13 +91,15 @@ async def _validation(request: Request, error: Exception) -> Response:
 
 def _of_validation(error: RequestValidationError) -> PrelabelError:
     found = error.errors()
-    if any(one["type"] == "json_invalid" for one in found):
-        return Malformed("the body is not JSON", code="malformed_json")
+    for one in found:
+        if one["type"] == "json_invalid":
+            detail = f"the body is not JSON: {one['ctx']['error']} at character {one['loc'][-1]}"
+            return Malformed(detail, code="malformed_json")
     if any(one["loc"][0] == "path" for one in found):
         return NotFound()
     in_body = [{**one, "loc": one["loc"][1:]} for one in found if one["loc"][0] == "body"]
     elsewhere = [
-        FieldError("", str(one["type"]), f"{one['loc'][0]} parameter {one['loc'][-1]}: {one['msg']}")
+        FieldError("", str(one["type"]), f"{one['loc'][0]} parameter {one['loc'][-1]}: {words(one)}")
         for one in found
         if one["loc"][0] != "body"
     ]

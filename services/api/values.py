@@ -17,23 +17,40 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def check_values(body: bytes) -> None:
     """Raises Unprocessable with a pointer to every value that cannot be stored. Bad JSON is left to the parser."""
-    # The parser would take UTF-16 too, in which nothing of what is looked for here can be seen.
-    if not json.detect_encoding(body).startswith("utf-8"):
-        raise Malformed("JSON is sent as UTF-8")
-    if not _SUSPICIOUS.search(body):
+    check_encoding(body)
+    if not is_suspicious(body):
         return
-    errors = list(_unusable(body))
-    if errors:
-        raise Unprocessable("some values cannot be stored", code="unsupported_value", errors=errors[:_MAX_LISTED])
-
-
-def _unusable(body: bytes) -> Iterator[FieldError]:
     try:
-        waiting: list[tuple[str, Any]] = [("", json.loads(body))]
+        errors = list(unusable(json.loads(body)))
     except RecursionError as error:
         raise Malformed("the body is nested too deeply") from error
     except ValueError:
         return
+    if errors:
+        raise Unprocessable("some values cannot be stored", code="unsupported_value", errors=errors[:_MAX_LISTED])
+
+
+def check_encoding(body: bytes) -> None:
+    """Parsers would take UTF-16 too, in which nothing of what is looked for here can be seen. Raises Malformed."""
+    if not json.detect_encoding(body).startswith("utf-8"):
+        raise Malformed("JSON is sent as UTF-8")
+
+
+def not_json(error: Exception) -> Malformed:
+    """Says where, when the parser does."""
+    where = (
+        f": {error.msg} at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+    )
+    return Malformed(f"the body is not JSON{where}", code="malformed_json")
+
+
+def is_suspicious(body: bytes) -> bool:
+    return _SUSPICIOUS.search(body) is not None
+
+
+def unusable(parsed: Any) -> Iterator[FieldError]:
+    """Every value in it that cannot be stored, by pointer."""
+    waiting: list[tuple[str, Any]] = [("", parsed)]
     # A stack of our own: a recursive walk would fail at the depths json.loads still takes.
     while waiting:
         pointer, value = waiting.pop()

@@ -12,10 +12,9 @@ from pydantic import ValidationError
 from services.api.data_rows.queries import ContentFacts, NewDataRow
 from services.api.data_rows.schemas import MAX_TEXT_LENGTH, DataRowCreate, LineError, LineResult
 from services.api.pointers import field_errors
-from services.api.values import check_values
+from services.api.values import is_suspicious, unusable
 from shared.database.tables import ProjectRow
 from shared.egress import Egress
-from shared.errors import Malformed, Unprocessable
 from shared.ids import new_id
 from shared.images import UnusableImage, read_header
 from shared.object_store import content_key, key_of, uri_of
@@ -64,16 +63,23 @@ class UploadedFile:
 def of_line(intake: Intake, line: int, content: bytes) -> Candidate | LineResult:
     """One line of an NDJSON stream."""
     try:
-        check_values(content)
         item = json.loads(content.decode())
     except UnicodeDecodeError:
         return refusal(line, None, LineError(code="invalid_utf8", detail="the line is not UTF-8"))
-    except (ValueError, RecursionError, Malformed):
-        return refusal(line, None, LineError(code="malformed_json", detail="the line is not JSON"))
-    except Unprocessable as error:
-        first = error.errors[0]
-        return refusal(line, None, LineError(code=first.code, detail=first.detail, pointer=first.pointer))
-    return of_item(intake, line, item)
+    except json.JSONDecodeError as error:
+        detail = f"the line is not JSON: {error.msg} at character {error.colno}"
+        return refusal(line, None, LineError(code="malformed_json", detail=detail))
+    except (ValueError, RecursionError) as error:
+        return refusal(line, None, LineError(code="malformed_json", detail=f"the line cannot be read: {error}"[:300]))
+    return (of_suspicious_item if is_suspicious(content) else of_item)(intake, line, item)
+
+
+def of_suspicious_item(intake: Intake, line: int, item: Any) -> Candidate | LineResult:
+    """One that may hold what PostgreSQL does not."""
+    first = next(unusable(item), None)
+    if first is None:
+        return of_item(intake, line, item)
+    return refusal(line, None, LineError(code=first.code, detail=first.detail, pointer=first.pointer))
 
 
 def of_item(intake: Intake, line: int, item: Any) -> Candidate | LineResult:
@@ -133,6 +139,8 @@ def _check_metadata(metadata: dict[str, Any]) -> None:
 def _check_uri(intake: Intake, uri: str) -> None:
     key = key_of(uri)
     if key is None:
+        if not uri.startswith("https://"):
+            raise Refused("unsupported_uri", "a uri is https://… at an allowed host, or store://… of an upload", "/uri")
         if not intake.egress.allows(uri):
             raise Refused(
                 "host_not_allowed",

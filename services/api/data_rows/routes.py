@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from services.api.checked_requests import MAX_BODY_BYTES, content_type_of
 from services.api.data_rows import queries, service
-from services.api.data_rows.candidates import Intake, of_item
+from services.api.data_rows.candidates import Intake, of_item, of_suspicious_item
 from services.api.data_rows.content import ContentElsewhere, read_content
 from services.api.data_rows.queries import DataRowFilter
 from services.api.data_rows.schemas import (
@@ -33,8 +33,9 @@ from services.api.pointers import field_errors
 from services.api.problems import problems
 from services.api.projects.queries import get_project
 from services.api.streaming import DuplexAnswer, Write, body_of
+from services.api.values import check_encoding, is_suspicious, not_json
 from shared.contracts.http import Page
-from shared.errors import Malformed, Unprocessable, UnsupportedMedia
+from shared.errors import Unprocessable, UnsupportedMedia
 
 router = APIRouter(prefix="/v1", tags=["data-rows"], route_class=IdempotentRoute)
 
@@ -108,8 +109,9 @@ async def import_data_rows(
         return DuplexAnswer(produce, _NDJSON)
     if kind != "application/json":
         raise UnsupportedMedia("this takes application/json, application/x-ndjson or application/jsonl")
-    items = _items(await request.body())
-    lines = [of_item(intake, number, item) for number, item in enumerate(items, 1)]
+    body = await request.body()
+    read = of_suspicious_item if is_suspicious(body) else of_item
+    lines = [read(intake, number, item) for number, item in enumerate(_items(body), 1)]
     return DataRowsImport.of(await service.import_data_rows(work, project, lines))
 
 
@@ -208,10 +210,11 @@ async def get_batch(principal: Viewer, session: Reader, batch_id: UUID) -> Batch
 
 
 def _items(body: bytes) -> list[Any]:
+    check_encoding(body)
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Malformed("the body is not JSON", code="malformed_json") from error
+        raise not_json(error) from error
     try:
         return DataRowsCreate.model_validate(parsed).items
     except ValidationError as error:
