@@ -52,7 +52,7 @@ async def live(life: Life) -> None:
 
 
 async def serve_health(app: FastAPI, host: str, port: int) -> None:
-    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False)
+    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
     await _HealthServer(config).serve()
 
 

@@ -88,7 +88,7 @@ async def model_run_of(session: AsyncSession, row: ModelRunRow) -> ModelRun:
         **dict(summary_of(row, await run_counters(session, row))),
         model=run_model(configuration) if configuration else None,
         configuration=_parameters(configuration) if configuration else None,
-        alignment=await _named_alignment(session, row),
+        alignment=await named_alignment(session, row),
     )
 
 
@@ -100,7 +100,7 @@ async def preview_of(session: AsyncSession, row: ModelRunRow) -> Preview:
         floor=configuration.floor,
         criteria=configuration.criteria,
         ontology_version=configuration.ontology_version,
-        alignment=await _named_alignment(session, row),
+        alignment=await named_alignment(session, row),
     )
 
 
@@ -217,7 +217,8 @@ def _parameters(configuration: RunConfiguration) -> RunParameters:
     return RunParameters(**{name: getattr(configuration, name) for name in RunParameters.model_fields})
 
 
-async def _named_alignment(session: AsyncSession, row: ModelRunRow) -> tuple[NamedAlignmentEntry, ...]:
+async def named_alignment(session: AsyncSession, row: ModelRunRow) -> tuple[NamedAlignmentEntry, ...]:
+    """The entries the run is shown by, with the names their targets have now."""
     entries = (await read_alignment(session, row)).entries
     ids = {found for entry in entries for found in (entry.target.feature_schema_id, entry.target.option_id)}
     found = await session.execute(

@@ -22,6 +22,11 @@ class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageToken
     previews_kept: int = Field(
         default=20, ge=1, le=1000, description="previews a project keeps; the oldest that have ended make room"
     )
+    realign_at_once: int = Field(
+        default=50_000,
+        ge=0,
+        description="detections up to which a run is shown by another alignment within the request; more: an operation",
+    )
     shutdown_grace_seconds: int = Field(
         default=10, ge=0, le=600, description="how long requests may go on after SIGTERM"
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import uvloop
 
+from services.api.projections.operation import realign_model_run
 from services.api.settings import WorkerSettings
 from shared.contracts.jobs import Doorbell
 from shared.database.engine import create_engine, create_sessions
@@ -18,7 +19,7 @@ from shared.queue import JobQueue, answer_doorbell
 from shared.signals import Signals
 from shared.telemetry import configure_logging
 
-OPERATIONS: Mapping[str, Handler] = {}
+OPERATIONS: Mapping[str, Handler] = {"realign_model_run": realign_model_run}
 """Every kind the api's workers run. A handler works in steps; see `shared.operations.RunningOperation`."""
 
 ACTOR = "service:operations"

@@ -135,6 +135,16 @@ class ModelRunFailed(ModelRunEvent):
     notifies = True
 
 
+class ModelRunRealigned(ProjectEvent):
+    """A run that has ended is shown by another version of its alignment. It moves no state and ends no execution."""
+
+    type = "model_run.realigned"
+    subject_kind = "model_run"
+
+    model_run_id: UUID
+    alignment_version: int
+
+
 class OperationEvent(Event):
     """The end of an operation; of a project, or of the workspace where there is no `project_id`."""
 
@@ -207,6 +217,7 @@ EVENTS: tuple[type[Event], ...] = (
     ModelRunCompletedWithErrors,
     ModelRunCancelled,
     ModelRunFailed,
+    ModelRunRealigned,
     PreviewQueued,
     PreviewStarted,
     PreviewStalled,

@@ -25,7 +25,8 @@ _ROWS = text("""
 """)
 _OUTCOMES = text("""
     INSERT INTO row_outcomes (model_run_id, data_row_id, workspace_id, execution, state, attempts, detections)
-    SELECT :run, id, :workspace, 1, 'succeeded', 1, :each FROM data_rows WHERE project_id = :project
+    SELECT :run, id, :workspace, 1, 'succeeded', 1, :each FROM data_rows
+    WHERE project_id = :project AND global_key LIKE CAST(CAST(:run AS uuid) AS text) || '-%'
 """)
 # Confidences from the floor to 1, a different one for each, the same in every database.
 _DETECTIONS = text("""

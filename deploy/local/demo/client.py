@@ -33,6 +33,10 @@ class Gateway:
         sent = {"Idempotency-Key": str(uuid4()), **(headers or {})}
         return self._json(await self._client.post(path, json=body, headers=sent))
 
+    async def patch(self, path: str, changes: object, etag: str) -> Json:
+        """A merge patch of what was read with this ETag."""
+        return self._json(await self._client.patch(path, json=changes, headers={"If-Match": etag}))
+
     async def upload(self, path: str, files: Sequence[tuple[str, bytes]]) -> Json:
         parts = [("file", (name, content, "application/octet-stream")) for name, content in files]
         return self._json(await self._client.post(path, files=parts))

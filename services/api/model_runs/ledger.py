@@ -27,22 +27,39 @@ _DECIDED = text("""
     ) decided
     GROUP BY model_class
 """)
+# What this version would drop, had nobody decided about it.
+_KEPT = text("""
+    SELECT k.model_class, k.reason, count(*)
+    FROM row_projections p, jsonb_to_recordset(p.kept) AS k(ordinal int, model_class text, reason text)
+    WHERE p.workspace_id = :workspace AND p.model_run_id = :run AND p.alignment_version = :version
+      AND p.kept IS NOT NULL
+      AND EXISTS (
+          SELECT 1 FROM decisions d
+          WHERE d.model_run_id = p.model_run_id AND d.data_row_id = p.data_row_id AND d.ordinal = k.ordinal
+            AND NOT d.undone
+      )
+    GROUP BY k.model_class, k.reason
+""")
 
 
 async def read_ledger(session: AsyncSession, run: ModelRunRow) -> Ledger:
+    """Exact within one snapshot, as a reader's session gives."""
     of = {"workspace": run.workspace_id, "run": run.id}
-    # Decisions first: whoever decides meanwhile is then at worst still pending, and no sum goes below zero.
+    version = {**of, "version": run.alignment_version}
     decided = {name: (accepted, rejected) for name, accepted, rejected in await session.execute(_DECIDED, of)}
     counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for name, reason, count in await session.execute(_COUNTS, {**of, "version": run.alignment_version}):
+    for name, reason, count in await session.execute(_COUNTS, version):
         counts[name][reason] = int(count)
+    for name, reason, count in await session.execute(_KEPT, version):
+        counts[name][reason] -= count
+        counts[name][SHOWN] = counts[name].get(SHOWN, 0) + count
     classes = [_class(name, by_reason, decided.get(name, (0, 0)), run) for name, by_reason in sorted(counts.items())]
     return Ledger(model_run_id=run.id, alignment_version=run.alignment_version, classes=classes)
 
 
 def _class(name: str, by_reason: dict[str, int], decided: tuple[int, int], run: ModelRunRow) -> LedgerClass:
     accepted, rejected = decided
-    dropped = {reason: count for reason, count in by_reason.items() if reason != SHOWN}
+    dropped = {reason: count for reason, count in by_reason.items() if reason != SHOWN and count}
     shown = by_reason.get(SHOWN, 0)
     if run.results_discarded and shown > accepted + rejected:
         dropped[DISCARDED] = shown - accepted - rejected

@@ -4,7 +4,6 @@ Nothing here is stored. Rows with nothing to show are skipped by their projectio
 number of detections, so that it may be short and still have a next one.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.model_runs.schemas import DecisionState
 from services.api.model_runs.schemas import PreLabel as ShownPreLabel
-from shared.alignment import Alignment, Detection, PreLabel
-from shared.alignment import select as select_shown
-from shared.annotations import ANNOTATION
-from shared.database.alignments import read_alignment
+from services.api.model_runs.view import Place, View, Viewed
+from shared.alignment import PreLabel
 from shared.database.tables import (
     DataRowRow,
     DecisionRow,
-    DetectionRow,
     FeatureSchemaRow,
     ModelRunRow,
     RowOutcomeRow,
@@ -34,9 +30,6 @@ _ROWS_AT_ONCE = 200
 _DETECTIONS_AT_ONCE = 1_000
 _DETECTIONS_A_PAGE = 20_000
 
-DECIDED: Mapping[str, DecisionState] = {"accept": "accepted", "reject": "rejected"}
-Place = tuple[int, UUID]
-"""Ordinal and feature schema: where in a data row a pre-label is."""
 Key = tuple[Any, ...]
 
 
@@ -65,60 +58,6 @@ class PreLabelFilter:
 class PreLabelPage:
     items: list[ShownPreLabel]
     next_key: Key | None
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A run with all that is needed to see its detections."""
-
-    session: AsyncSession
-    run: ModelRunRow
-    alignment: Alignment
-
-    @classmethod
-    async def of(cls, session: AsyncSession, run: ModelRunRow, threshold: float | None = None) -> "View":
-        alignment = await read_alignment(session, run)
-        return cls(session, run, alignment if threshold is None else alignment.at(threshold))
-
-    async def shown(self, data_row_ids: Sequence[UUID]) -> dict[UUID, tuple[PreLabel, ...]]:
-        """What each of these data rows shows, pending or decided."""
-        found: defaultdict[UUID, list[Detection]] = defaultdict(list)
-        for row in await self._detections(data_row_ids):
-            found[row.data_row_id].append(_detection(row))
-        return {data_row_id: select_shown(of_row, self.alignment).shown for data_row_id, of_row in found.items()}
-
-    async def decided(self, data_row_ids: Sequence[UUID]) -> dict[UUID, dict[Place, DecisionState]]:
-        found = await self.session.execute(
-            select(
-                DecisionRow.data_row_id, DecisionRow.ordinal, DecisionRow.feature_schema_id, DecisionRow.action
-            ).where(
-                DecisionRow.workspace_id == self.run.workspace_id,
-                DecisionRow.model_run_id == self.run.id,
-                DecisionRow.data_row_id.in_(data_row_ids),
-                ~DecisionRow.undone,
-            )
-        )
-        decided: defaultdict[UUID, dict[Place, DecisionState]] = defaultdict(dict)
-        for data_row_id, ordinal, feature_id, action in found:
-            if ordinal is not None:
-                decided[data_row_id][(ordinal, feature_id)] = DECIDED[action]
-        return decided
-
-    async def _detections(self, data_row_ids: Sequence[UUID]) -> list[DetectionRow]:
-        """Only those that could be shown; the others change nothing about what is."""
-        least = min((entry.threshold for entry in self.alignment.entries), default=1.0)
-        found = await self.session.scalars(
-            select(DetectionRow)
-            .where(
-                DetectionRow.workspace_id == self.run.workspace_id,
-                DetectionRow.model_run_id == self.run.id,
-                DetectionRow.data_row_id.in_(data_row_ids),
-                DetectionRow.model_class.in_({entry.model_class for entry in self.alignment.entries}),
-                DetectionRow.confidence >= least,
-            )
-            .order_by(DetectionRow.data_row_id, DetectionRow.ordinal)
-        )
-        return list(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +91,15 @@ async def list_pre_labels(
 async def _look_at(
     view: View, rows: Sequence[_Row], wanted: PreLabelFilter, after: Key | None, names: Mapping[UUID | None, str]
 ) -> list[ShownPreLabel]:
-    ids = [row.data_row_id for row in rows]
-    shown, decided = await view.shown(ids), await view.decided(ids)
+    looked = await view.look([row.data_row_id for row in rows])
     found = []
     for row in rows:
-        for pre_label in sorted(shown.get(row.data_row_id, ()), key=place_of):
-            state = decided.get(row.data_row_id, {}).get(place_of(pre_label), "pending")
-            if state == "pending" and view.run.results_discarded:
+        for viewed in looked[row.data_row_id]:
+            if viewed.state == "pending" and view.run.results_discarded:
                 continue
-            if wanted.holds(pre_label, state) and not _is_before(row, pre_label, after):
-                found.append(_shown(view, row, pre_label, state, names))
+            if wanted.holds(viewed.pre_label, viewed.state) and not _is_before(row, viewed.place, after):
+                found.append(_shown(view, row, viewed, names))
     return found
-
-
-def place_of(pre_label: PreLabel) -> Place:
-    return (pre_label.ordinal, pre_label.target.feature_schema_id)
 
 
 async def _next_rows(session: AsyncSession, run: ModelRunRow, wanted: PreLabelFilter, after: Key | None) -> list[_Row]:
@@ -214,11 +147,11 @@ def _groups(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
         yield group
 
 
-def _is_before(row: _Row, pre_label: PreLabel, after: Key | None) -> bool:
+def _is_before(row: _Row, place: Place, after: Key | None) -> bool:
     """Whether an earlier page has shown it. Rows before the key's own were not even read."""
     if after is None or len(after) == 1 or row.data_row_id != UUID(after[0]):
         return False
-    return place_of(pre_label) <= (int(after[1]), UUID(after[2]))
+    return place <= (int(after[1]), UUID(after[2]))
 
 
 def _key(shown: ShownPreLabel) -> Key:
@@ -234,21 +167,8 @@ async def _feature_names(session: AsyncSession, run: ModelRunRow) -> dict[UUID |
     return {feature_id: name for feature_id, name in found}
 
 
-def _detection(row: DetectionRow) -> Detection:
-    return Detection.model_construct(
-        ordinal=row.ordinal,
-        model_class=row.model_class,
-        confidence=row.confidence,
-        area=row.area,
-        attributes=row.attributes or {},
-        annotation=ANNOTATION.validate_python(row.annotation),
-    )
-
-
-def _shown(
-    view: View, row: _Row, pre_label: PreLabel, state: DecisionState, names: Mapping[UUID | None, str]
-) -> ShownPreLabel:
-    target = pre_label.target
+def _shown(view: View, row: _Row, viewed: Viewed, names: Mapping[UUID | None, str]) -> ShownPreLabel:
+    pre_label, target = viewed.pre_label, viewed.pre_label.target
     return ShownPreLabel(
         id=str(PreLabelId(view.run.id, row.data_row_id, pre_label.ordinal, target.feature_schema_id)),
         model_run_id=view.run.id,
@@ -265,5 +185,5 @@ def _shown(
         threshold=pre_label.threshold,
         annotation=pre_label.annotation,
         classifications=pre_label.answers,
-        state=state,
+        state=viewed.state,
     )

@@ -8,13 +8,16 @@ from sqlalchemy import Select, and_, exists, func, insert, literal, select, upda
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.contracts.operations import ENDED
 from shared.contracts.resources import ModelRunSummary
 from shared.database.tables import (
+    AlignmentRow,
     BatchDataRowRow,
     BatchRow,
     DataRowRow,
     LabelRow,
     ModelRunRow,
+    OperationRow,
     ProjectRow,
     RowOutcomeRow,
     SegmentRow,
@@ -48,6 +51,32 @@ async def lock_run(session: AsyncSession, run: ModelRunRow) -> None:
     wanted = select(ModelRunRow).where(ModelRunRow.id == run.id).with_for_update()
     if await session.scalar(wanted.execution_options(populate_existing=True)) is None:
         raise NotFound()
+
+
+async def find_realignment(session: AsyncSession, run: ModelRunRow) -> UUID | None:
+    """The operation that changes the run's alignment now. Whoever holds the run adds none meanwhile."""
+    return await session.scalar(
+        select(OperationRow.id)
+        .where(
+            OperationRow.workspace_id == run.workspace_id,
+            OperationRow.kind == "realign_model_run",
+            OperationRow.state.not_in(ENDED),
+            OperationRow.parameters["model_run_id"].astext == str(run.id),
+        )
+        .limit(1)
+    )
+
+
+async def get_alignment_row(session: AsyncSession, run: ModelRunRow) -> AlignmentRow:
+    """Who made the present version, and when."""
+    found = await session.scalars(
+        select(AlignmentRow).where(
+            AlignmentRow.workspace_id == run.workspace_id,
+            AlignmentRow.model_run_id == run.id,
+            AlignmentRow.version == run.alignment_version,
+        )
+    )
+    return found.one()
 
 
 async def list_runs(

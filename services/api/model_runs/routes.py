@@ -5,12 +5,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
 
-from services.api.dependencies import Editor, Paged, Reader, Viewer, Work
+from services.api.dependencies import Editor, IfMatch, Paged, Reader, Settings, Viewer, Work
+from services.api.etags import etag
 from services.api.idempotency import IdempotentRoute
 from services.api.model_runs import service
 from services.api.model_runs.outcomes import OutcomeFilter
 from services.api.model_runs.pre_labels import PreLabelFilter
+from services.api.model_runs.realign import Change
 from services.api.model_runs.schemas import (
+    AlignmentUpdate,
     DecisionState,
     Ledger,
     ModelRunCancel,
@@ -18,12 +21,15 @@ from services.api.model_runs.schemas import (
     Outcome,
     OutcomeState,
     PreLabel,
+    RunAlignment,
 )
+from services.api.operations.schemas import Operation
 from services.api.paging import by_id
 from services.api.problems import problems
 from shared.contracts.event import RunState
 from shared.contracts.http import Page
 from shared.contracts.resources import ModelRun, ModelRunSummary
+from shared.database.tables import OperationRow
 from shared.snapshots import model_run_of
 
 router = APIRouter(prefix="/v1", tags=["model-runs"], route_class=IdempotentRoute)
@@ -70,6 +76,43 @@ async def cancel_model_run(
     """End an open run for good: no result comes after the answer. For a run that has ended: 409 with `allowed`."""
     run = await service.cancel_model_run(work, principal, model_run_id, wanted.results)
     return await model_run_of(work.session, run)
+
+
+@router.get("/model-runs/{model_run_id}/alignment", responses=problems(404))
+async def get_model_run_alignment(
+    principal: Viewer, session: Reader, model_run_id: UUID, response: Response
+) -> RunAlignment:
+    """By which entries the run's detections are shown; the ETag is for changing them."""
+    found = await service.get_model_run_alignment(session, principal, model_run_id)
+    response.headers["ETag"] = etag(found.version)
+    return found
+
+
+@router.patch(
+    "/model-runs/{model_run_id}/alignment",
+    responses={202: {"model": Operation, "description": "Too large for a request"}, **problems(404, 409, 412, 428)},
+)
+async def realign_model_run(
+    principal: Editor,
+    work: Work,
+    settings: Settings,
+    model_run_id: UUID,
+    expected: IfMatch,
+    wanted: AlignmentUpdate,
+    response: Response,
+) -> RunAlignment | Operation:
+    """Show a run that has ended by other thresholds or entries (merge patch), out of what is stored: no inference.
+
+    What people have decided stays as they saw it. A large run is changed by an operation: 202 with its `Location`, and
+    until it has succeeded everybody sees the run as before. A run that has not ended: 409 with `allowed`.
+    """
+    change = Change(model_run_id, expected, wanted)
+    found = await service.realign_model_run(work, principal, change, settings.realign_at_once)
+    if isinstance(found, OperationRow):
+        response.status_code, response.headers["Location"] = 202, f"/v1/operations/{found.id}"
+        return Operation.from_row(found)
+    response.headers["ETag"] = etag(found.alignment_version)
+    return await service.alignment_of(work.session, found)
 
 
 @router.get("/model-runs/{model_run_id}/outcomes", responses=problems(400, 404))

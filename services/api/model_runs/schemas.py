@@ -10,6 +10,7 @@ from shared.alignment import Target
 from shared.annotations import Annotation, FeatureType
 from shared.answers import Answer, EntryAnswer
 from shared.conditions import Condition
+from shared.contracts.resources import NamedAlignmentEntry
 
 MAX_ENTRIES = 2000
 MAX_ROWS = 1_000_000
@@ -75,6 +76,23 @@ class AlignmentEntryCreate(_Told):
 
 class AlignmentCreate(_Sent):
     entries: tuple[AlignmentEntryCreate, ...] = Field(max_length=MAX_ENTRIES)
+
+
+class AlignmentUpdate(_Sent):
+    """A merge patch: what is left out stays. First `alignment`, then `threshold`, then `thresholds` take effect."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"threshold": 0.35}, {"thresholds": {"person": 0.6}}]})
+
+    alignment: AlignmentCreate | None = Field(default=None, description="in place of the whole present one")
+    threshold: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        json_schema_extra=_UNIT,
+        description="for all entries; with `alignment` only for those without their own",
+    )
+    thresholds: (
+        dict[Annotated[str, Field(min_length=1, max_length=500)], Annotated[float, Field(allow_inf_nan=False)]] | None
+    ) = Field(default=None, max_length=MAX_ENTRIES, description="for all entries of these model classes")
 
 
 class ModelRunCreate(_Sent):
@@ -176,6 +194,16 @@ class PreLabel(_Shown):
     annotation: Annotation
     classifications: tuple[Answer, ...]
     state: DecisionState
+
+
+class RunAlignment(_Shown):
+    """By which entries a run is shown; its version is the ETag."""
+
+    model_run_id: UUID
+    version: int
+    entries: tuple[NamedAlignmentEntry, ...]
+    created_by: UUID
+    created_at: datetime
 
 
 class LedgerClass(_Shown):

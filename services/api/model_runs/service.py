@@ -9,22 +9,26 @@ from services.api.model_runs import ledger, outcomes, pre_labels, queries
 from services.api.model_runs.cancel import cancel_model_run
 from services.api.model_runs.outcomes import OutcomeFilter, OutcomePage
 from services.api.model_runs.pre_labels import PreLabelFilter, PreLabelPage
-from services.api.model_runs.schemas import Ledger, Outcome
+from services.api.model_runs.realign import realign_model_run
+from services.api.model_runs.schemas import Ledger, Outcome, RunAlignment
 from services.api.model_runs.submit import submit_model_run
 from services.api.paging import Paging
 from services.api.projects.queries import get_project
 from shared.contracts.resources import ModelRun, ModelRunSummary
+from shared.database.tables import ModelRunRow
 from shared.errors import NotFound
-from shared.snapshots import model_run_snapshot
+from shared.snapshots import model_run_snapshot, named_alignment
 
 __all__ = [
     "cancel_model_run",
     "get_ledger",
     "get_model_run",
+    "get_model_run_alignment",
     "get_outcome",
     "list_model_runs",
     "list_outcomes",
     "list_pre_labels",
+    "realign_model_run",
     "submit_model_run",
 ]
 
@@ -41,6 +45,21 @@ async def list_model_runs(
 ) -> list[ModelRunSummary]:
     project = await get_project(session, principal.workspace_id, project_id)
     return await queries.list_runs(session, project, state, paging.after_id, paging.fetch)
+
+
+async def get_model_run_alignment(session: AsyncSession, principal: Principal, model_run_id: UUID) -> RunAlignment:
+    return await alignment_of(session, await queries.get_run(session, principal.workspace_id, model_run_id))
+
+
+async def alignment_of(session: AsyncSession, run: ModelRunRow) -> RunAlignment:
+    row = await queries.get_alignment_row(session, run)
+    return RunAlignment(
+        model_run_id=run.id,
+        version=row.version,
+        entries=await named_alignment(session, run),
+        created_by=row.created_by,
+        created_at=row.created_at,
+    )
 
 
 async def list_outcomes(

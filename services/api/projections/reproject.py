@@ -45,14 +45,14 @@ class Projector:
 
     def __init__(self, session: AsyncSession, run: ModelRunRow, alignment: Alignment) -> None:
         self._session = session
-        self._run = run
+        self.run = run
         self._alignment = alignment
         self._reader = Reader(session, run, alignment)
 
     async def forget(self) -> bool:
         """Remove what versions before the present one have stored; True when there may be more."""
-        versions = (self._run.alignment_version, self._alignment.version)
-        return await writing.forget_others(self._session, self._run, versions, _FORGET_AT_ONCE)
+        versions = (self.run.alignment_version, self._alignment.version)
+        return await writing.forget_others(self._session, self.run, versions, _FORGET_AT_ONCE)
 
     async def project(self, last: UUID | None) -> tuple[UUID, int] | None:
         """Store the rows after `last`: the last of them and the number of their detections, or None at the end."""
@@ -60,12 +60,12 @@ class Projector:
         if not rows:
             return None
         seen = [(row, see(row.detections, self._alignment, row.decided)) for row in rows]
-        await writing.store(self._session, self._run, self._alignment.version, seen)
+        await writing.store(self._session, self.run, self._alignment.version, seen)
         return rows[-1].data_row_id, sum(len(row.detections) for row in rows)
 
     async def switch(self) -> None:
         """For a held run: nobody decides about it now. What was decided meanwhile is caught up with first."""
-        version, run = self._alignment.version, self._run
+        version, run = self._alignment.version, self.run
         # Nobody reviews a preview, though its data rows may be under review.
         while run.purpose != "preview" and (
             late := await writing.reviewed_since(self._session, run, version, _LATE_AT_ONCE)
@@ -77,5 +77,5 @@ class Projector:
         """See these data rows again, after decisions about them. The ledger does not change by that."""
         rows = await self._reader.these(data_row_ids)
         seen = [(row, see(row.detections, self._alignment, row.decided)) for row in rows]
-        await writing.forget_rows(self._session, self._run, self._alignment.version, data_row_ids)
-        await writing.store_rows(self._session, self._run, self._alignment.version, seen)
+        await writing.forget_rows(self._session, self.run, self._alignment.version, data_row_ids)
+        await writing.store_rows(self._session, self.run, self._alignment.version, seen)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.api.model_runs.pre_labels import Place, View, place_of
+from services.api.model_runs.view import Place, View, Viewed
 from services.api.review import queries
 from services.api.review.schemas import Action, DecisionCreate
 from shared.alignment import PreLabel
@@ -31,20 +31,18 @@ async def prove(session: AsyncSession, data_row: DataRowRow, wanted: Sequence[De
     """Raises Unprocessable with everything that is not a pre-label of this data row, or not shown any more."""
     problems = Problems()
     ids = _parse(data_row, wanted, problems)
-    runs = await queries.find_runs(session, data_row, list({one.model_run_id for one in ids.values()}))
-    shown, decided = await _look(session, data_row, runs)
+    runs = await queries.hold_runs(session, data_row, list({one.model_run_id for one in ids.values()}))
+    looked = await _look(session, data_row, runs)
     proven = []
     for index, one in ids.items():
-        place = (one.ordinal, one.feature_schema_id)
-        pre_label = shown.get(one.model_run_id, {}).get(place)
-        was_decided = place in decided.get(one.model_run_id, ())
-        hidden = one.model_run_id in runs and runs[one.model_run_id].results_discarded and not was_decided
-        if pre_label is None or hidden:
+        viewed = looked.get(one.model_run_id, {}).get((one.ordinal, one.feature_schema_id))
+        run = runs.get(one.model_run_id)
+        if run is None or viewed is None or (run.results_discarded and viewed.state == "pending"):
             detail = "no run shows this pre-label on this data row"
             problems.add(f"/decisions/{index}/pre_label_id", "pre_label_not_shown", detail)
         else:
-            run, action = runs[one.model_run_id], wanted[index].action
-            proven.append(Proven(index, action, one, run, pre_label, was_decided))
+            decided = viewed.state != "pending"
+            proven.append(Proven(index, wanted[index].action, one, run, viewed.pre_label, decided))
     problems.raise_if_any("some of these pre-labels cannot be decided", code="invalid_decisions")
     return proven
 
@@ -65,11 +63,9 @@ def _parse(data_row: DataRowRow, wanted: Sequence[DecisionCreate], problems: Pro
 
 async def _look(
     session: AsyncSession, data_row: DataRowRow, runs: Mapping[UUID, ModelRunRow]
-) -> tuple[dict[UUID, dict[Place, PreLabel]], dict[UUID, set[Place]]]:
-    shown, decided = {}, {}
+) -> dict[UUID, dict[Place, Viewed]]:
+    looked = {}
     for run in runs.values():
-        view = await View.of(session, run)
-        pre_labels = (await view.shown([data_row.id])).get(data_row.id, ())
-        shown[run.id] = {place_of(pre_label): pre_label for pre_label in pre_labels}
-        decided[run.id] = set((await view.decided([data_row.id])).get(data_row.id, ()))
-    return shown, decided
+        viewed = (await (await View.of(session, run)).look([data_row.id]))[data_row.id]
+        looked[run.id] = {one.place: one for one in viewed}
+    return looked

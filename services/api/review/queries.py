@@ -100,14 +100,18 @@ async def list_labels(
     return list(await session.scalars(labels.order_by(LabelRow.id).limit(limit)))
 
 
-async def find_runs(session: AsyncSession, data_row: DataRowRow, run_ids: Sequence[UUID]) -> dict[UUID, ModelRunRow]:
-    """Those of the data row's own project; previews are not reviewed."""
+async def hold_runs(session: AsyncSession, data_row: DataRowRow, run_ids: Sequence[UUID]) -> dict[UUID, ModelRunRow]:
+    """Those of the data row's own project; previews are not reviewed. Held, so that none is re-projected meanwhile."""
     found = await session.scalars(
-        select(ModelRunRow).where(
+        select(ModelRunRow)
+        .where(
             ModelRunRow.workspace_id == data_row.workspace_id,
             ModelRunRow.project_id == data_row.project_id,
             ModelRunRow.purpose != "preview",
             ModelRunRow.id.in_(run_ids),
         )
+        .order_by(ModelRunRow.id)
+        .with_for_update(read=True)
+        .execution_options(populate_existing=True)
     )
     return {run.id: run for run in found}
