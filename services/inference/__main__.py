@@ -55,6 +55,7 @@ async def _serve(worker: Worker, settings: InferenceSettings, signals: Signals) 
         answer_doorbell(settings.redis_url.get_secret_value(), doorbell, worker.on_ring),
         worker.beat(),
         worker.keeper.keep(),
+        worker.names.keep(),
         report_progress(reporter, worker.held),
         serve_health(health, settings.inference_host, settings.inference_metrics_port),
     ]

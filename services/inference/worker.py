@@ -14,6 +14,7 @@ from services.inference.failures import ModelUnusable, PartAway
 from services.inference.machinery import Machinery
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
+from services.inference.names import NameEmbedder
 from services.inference.pipeline import Pipeline
 from services.inference.segments import Claim, Lease, LeaseLost, UnreadableRun
 from services.inference.served_models import ServedModels, check_version
@@ -42,6 +43,7 @@ class Worker:
         self._pipelines: dict[Lease, Pipeline] = {}
         self._lanes: dict[Lease, asyncio.Task[None]] = {}
         self.held: dict[Lease, Claim] = {}
+        self.names = NameEmbedder(machinery.sessions, self._models, self._settings.inference_poll_seconds)
         self.keeper = ModelKeeper(machinery.triton, machinery.sessions, signals, self.wake)
 
     @property
@@ -54,6 +56,7 @@ class Worker:
 
     async def on_ring(self) -> None:
         self.wake()
+        self.names.wake()
 
     def stop(self) -> None:
         """Take nothing new; let the batches under way end and give the rest back."""

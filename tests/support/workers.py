@@ -116,7 +116,9 @@ class RunningWorker:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self._lanes = asyncio.create_task(worker.work())
-        self._helpers = [asyncio.create_task(helper) for helper in (worker.beat(), worker.keeper.keep())]
+        self._helpers = [
+            asyncio.create_task(helper) for helper in (worker.beat(), worker.keeper.keep(), worker.names.keep())
+        ]
 
     async def stop(self) -> None:
         """As on SIGTERM: the batches under way end, the rest is given back."""

@@ -1,7 +1,7 @@
 """What names mean beside their letters: synonyms, broader names and words that are no slips, from `words/`."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -36,6 +36,23 @@ def is_known_word(word: str) -> bool:
     return word in _known_words()
 
 
+def are_distinct(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two names, given as words, are known to be different things of a kind."""
+    mine, theirs = _keys(one), _keys(other)
+    if any(_distinct().get(a, _NO_GROUPS) & _distinct().get(b, _NO_GROUPS) for a in mine for b in theirs):
+        return True
+    return bool(_kinds("".join(one)) & _kinds("".join(other)))
+
+
+def _keys(words: Sequence[str]) -> set[str]:
+    return {singular(word) for word in words} | {"".join(words)}
+
+
+def _kinds(key: str) -> set[str]:
+    """What it is one of, one step up."""
+    return {name for name, steps in broader_names(key).items() if steps == 1}
+
+
 def _synonyms(key: str) -> set[str]:
     return {key}.union(*(_members()[group] for group in synonym_groups(key)))
 
@@ -63,6 +80,15 @@ def _broader() -> Mapping[str, tuple[str, ...]]:
         for name in narrower.split(","):
             found[normalized(name)].append(normalized(broader))
     return {name: tuple(names) for name, names in found.items()}
+
+
+@cache
+def _distinct() -> Mapping[str, frozenset[int]]:
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for number, line in enumerate(_lines("distinct_names.txt")):
+        for name in line.split(","):
+            found[normalized(name)].add(number)
+    return {name: frozenset(numbers) for name, numbers in found.items()}
 
 
 @cache

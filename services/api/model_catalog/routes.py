@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from services.api.dependencies import Paged, Reader, Viewer
+from services.api.dependencies import Paged, Reader, Viewer, Works
 from services.api.idempotency import IdempotentRoute
 from services.api.model_catalog import queries, service
 from services.api.model_catalog.schemas import (
@@ -56,7 +56,11 @@ async def list_project_models(principal: Viewer, session: Reader, paging: Paged,
 
 @router.get("/projects/{project_id}/models/{model_id}/alignment", responses=problems(404))
 async def suggest_alignment(
-    principal: Viewer, session: Reader, project_id: UUID, model_id: UUID
+    principal: Viewer, works: Works, project_id: UUID, model_id: UUID
 ) -> SuggestedAlignmentAnswer:
-    """An alignment to start from: classes and features that share a name, and what stays open."""
-    return await service.suggest_alignment(session, principal, project_id, model_id)
+    """An alignment to start from, each entry with its score and reason, and what stays open.
+
+    Classes and features are brought together by their names: the same, the same in another form, a synonym, a broader
+    name, a slip of the pen; and, where an embedding model is in the catalog, by about the same meaning.
+    """
+    return await service.suggest_alignment(works, principal, project_id, model_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.model_catalog.matches import Match
+from services.api.model_catalog.name_embeddings import Embeddings
 from services.api.model_catalog.ranking import Compatibility as Found
 from services.api.model_catalog.slots import Slot
 from services.api.model_catalog.suggest import SuggestedAlignment
@@ -144,6 +145,10 @@ class SuggestedAlignmentAnswer(_Shown):
     ontology_version: int
     threshold: float = Field(description="the card's own default, for all classes")
     floor: float = Field(description="no threshold may lie below")
+    embeddings: Embeddings = Field(
+        description="whether names were also compared by meaning; `pending`: their embeddings were not made in time, "
+        "ask again; `unavailable`: no model embeds them; `not_needed`: nothing was left to compare"
+    )
     entries: list[SuggestedEntry]
     criteria: dict[str, str] = Field(
         description="for an open-ended model: a text to begin with for each `model_class` of the entries"

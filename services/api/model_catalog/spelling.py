@@ -34,11 +34,16 @@ _IRREGULAR = {
 }
 
 
+def plain_words(name: str) -> list[str]:
+    """In small letters and without accents."""
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", _CAMEL.sub(" ", name)))
+    return [word for word in _SEPARATORS.split(unicodedata.normalize("NFKC", plain).casefold()) if word]
+
+
 @lru_cache(maxsize=100_000)
 def words(name: str) -> tuple[str, ...]:
-    """In small letters and without accents, the last in the singular: `Traffic-Lights` gives traffic, light."""
-    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", _CAMEL.sub(" ", name)))
-    found = [word for word in _SEPARATORS.split(unicodedata.normalize("NFKC", plain).casefold()) if word]
+    """Plain, the last in the singular: `Traffic-Lights` gives traffic, light."""
+    found = plain_words(name)
     return (*found[:-1], singular(found[-1])) if found else ()
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.api.access.principal import Principal
-from services.api.model_catalog.service import suggest_alignment
+from services.api.model_catalog.schemas import suggested_entries
+from services.api.model_catalog.service import suggest_by_name
 from services.api.model_runs.basis import Basis, find_basis
 from services.api.model_runs.checks import Aligning, check_alignment
 from services.api.model_runs.schemas import AlignmentEntryCreate
@@ -48,8 +49,9 @@ async def _align(
     if wanted.alignment is not None:
         entries: Sequence[AlignmentEntryCreate] = wanted.alignment.entries
     else:
-        suggested = await suggest_alignment(work.session, principal, basis.project.id, basis.model.id)
-        entries = [AlignmentEntryCreate.model_validate(entry.model_dump()) for entry in suggested.entries]
+        by_name = await suggest_by_name(work.session, principal, basis.project.id, basis.model.id)
+        suggested = suggested_entries(by_name.card, by_name.found)
+        entries = [AlignmentEntryCreate.model_validate(entry.model_dump()) for entry in suggested]
         if not entries:
             detail = "no class of the model could be aligned by itself: send an alignment"
             problems.add("/alignment", "nothing_suggested", detail)

@@ -9,7 +9,7 @@ from shared.database.tables.access import (
     WorkspaceRow,
 )
 from shared.database.tables.base import Base
-from shared.database.tables.catalog import CatalogModelRow
+from shared.database.tables.catalog import CatalogModelRow, NameEmbeddingRow
 from shared.database.tables.data_rows import (
     BatchDataRowRow,
     BatchRow,
@@ -60,6 +60,7 @@ __all__ = [
     "LedgerCountRow",
     "MemberRow",
     "ModelRunRow",
+    "NameEmbeddingRow",
     "NotificationReadRow",
     "OntologyRow",
     "OperationRow",

@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.tables.base import Base, CreatedAt, Id, Json
@@ -33,7 +34,28 @@ class CatalogModelRow(Base):
             "uq_catalog_models_builtin_digest",
             "digest",
             unique=True,
-            postgresql_where=text("workspace_id IS NULL"),
+            postgresql_where=sql("workspace_id IS NULL"),
         ),
         Index("uq_catalog_models_own_digest", "workspace_id", "digest", unique=True),
+    )
+
+
+class NameEmbeddingRow(Base):
+    """What a name means to the embedding model of this digest: `vector` is FP32, little-endian, null while wanted."""
+
+    __tablename__ = "name_embeddings"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(primary_key=True)
+    vector: Mapped[bytes | None]
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        Index(
+            "ix_name_embeddings_wanted",
+            "digest",
+            "text",
+            postgresql_where=sql("vector IS NULL"),
+        ),
     )
