@@ -83,7 +83,7 @@ async def test_one_thing_wrong_in_a_run_or_a_decision_is_the_clients_fault(api: 
     when = {
         "confidence": {"minimum": 0.5, "maximum": 0.9},
         "area": {"minimum": 1.0, "maximum": 2.0},
-        "attribute": {"a": 1},
+        "attribute": {"stance": 1},
     }
     person = stage.entry("person", "Person", answers=[answers], threshold=0.4, when=when, min_area=1.0, max_count=2)
     run = stage.body(person, threshold=0.5, limit=3, priority=2, only_unlabeled=False, name="n")
@@ -91,6 +91,13 @@ async def test_one_thing_wrong_in_a_run_or_a_decision_is_the_clients_fault(api: 
     for body in spoiled(run):
         answer = await stage.client.post(f"/v1/projects/{stage.project}/model-runs", json=body)
         assert answer.status_code < 500, f"{str(body)[:300]}: {answer.text}"
+    run_id = await stage.finished({0: [("person", 0.9)]})
+    change = {"alignment": run["alignment"], "threshold": 0.4, "thresholds": {"person": 0.5}}
+    etag = '"1"'
+    for body in spoiled(change):
+        answer = await stage.client.patch(f"/v1/model-runs/{run_id}/alignment", json=body, headers={"If-Match": etag})
+        assert answer.status_code in {200, 400, 422}, f"{str(body)[:300]}: {answer.text}"
+        etag = answer.headers.get("ETag", etag)
     run_id = await stage.finished({0: [("person", 0.9)]})
     (found,) = await stage.pages(f"/v1/model-runs/{run_id}/pre-labels")
     decisions = {"decisions": [{"pre_label_id": found["id"], "action": "reject"}]}
