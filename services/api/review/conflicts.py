@@ -1,9 +1,10 @@
 """What stands against decisions about pre-labels that are shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from services.api.review.proof import Proven
+from shared.alignment import PreLabel
 from shared.annotations import ANNOTATION
 from shared.database.tables import LabelRow
 from shared.errors import Conflict, FieldError, Problems
@@ -35,13 +36,23 @@ def check_conflicts(
 
 def _check_accept(one: Proven, claimed: set[Claim], features: Mapping[UUID, FeatureSchema], problems: Problems) -> None:
     target = one.pre_label.target
-    if any(part is not None and part not in features for part in (target.feature_schema_id, target.option_id)):
+    if any(part not in features for part in _named(one.pre_label)):
         problems.add(_pointer(one), "feature_removed", "the ontology no longer has what this pre-label names")
         return
     wanted = {(target.feature_schema_id, claim) for claim in one.pre_label.annotation.claims()}
     if wanted & claimed:
         problems.add(_pointer(one), "already_answered", "the data row has this answer, or the only one there can be")
     claimed |= wanted
+
+
+def _named(pre_label: PreLabel) -> Iterator[UUID]:
+    """Every feature and option that the label would name."""
+    yield pre_label.target.feature_schema_id
+    if pre_label.target.option_id is not None:
+        yield pre_label.target.option_id
+    for answer in pre_label.answers:
+        yield answer.feature_schema_id
+        yield from answer.annotation.option_ids()
 
 
 def _pointer(one: Proven) -> str:

@@ -5,8 +5,10 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from sqlalchemy import update
 
 from services.api.access.principal import Role
+from shared.database.tables import DetectionRow
 from shared.pre_label_id import PreLabelId
 from tests.integration.api.stage import DETECTOR, Stage, make_stage
 from tests.support.api import Api, Workspace
@@ -112,6 +114,42 @@ async def test_constant_answers_come_with_the_label(api: Api, workspace: Workspa
     assert found[0]["classifications"] == [pose]
     answer = await Desk(stage, run_id, found).decide((found[0]["id"], "accept"))
     assert answer.json()["labels"][0]["classifications"] == [pose]
+
+
+async def test_answers_from_attributes_come_with_the_label(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    pose, number = stage.features["Person/pose"], stage.features["Person/pose/stands/number"]
+    stands = {"kind": "radio", "option_id": stage.features["Person/pose/stands"]}
+    constant = {"feature_schema_id": pose, "annotation": stands}
+    entry = stage.entry("person", "Person", answers=[constant, {"feature_schema_id": number, "attribute": "text"}])
+    run_id = await stage.finished({0: [("person", 0.9), ("person", 0.8)]}, entry)
+    async with api.resources.sessions.begin() as session:
+        first = (DetectionRow.model_run_id == run_id) & (DetectionRow.ordinal == 0)
+        await session.execute(update(DetectionRow).where(first).values(attributes={"text": "42"}))
+    read, unread = await stage.pages(f"/v1/model-runs/{run_id}/pre-labels")
+    text = {"feature_schema_id": number, "annotation": {"kind": "free_text", "text": "42"}}
+    assert (read["classifications"], unread["classifications"]) == ([constant, text], [constant])
+    answer = await Desk(stage, run_id, [read, unread]).decide((read["id"], "accept"))
+    assert answer.json()["labels"][0]["classifications"] == [constant, text]
+
+
+async def test_an_answer_that_the_ontology_lost_is_no_label(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    stands = {"kind": "radio", "option_id": stage.features["Person/pose/stands"]}
+    pose = {"feature_schema_id": stage.features["Person/pose"], "annotation": stands}
+    run_id = await stage.finished({0: [("person", 0.9)]}, stage.entry("person", "Person", answers=[pose]))
+    found = await stage.pages(f"/v1/model-runs/{run_id}/pre-labels")
+    path = f"/v1/projects/{stage.project}/ontology"
+    tree = await stage.get(path)
+    tools = [{**tool, "classifications": []} for tool in tree["tools"]]
+    changed = {"tools": tools, "classifications": tree["classifications"]}
+    answer = await stage.client.put(path, json=changed, headers={"If-Match": '"1"'})
+    assert answer.status_code == 200, answer.text
+    desk = Desk(stage, run_id, found)
+    refused = await desk.decide((found[0]["id"], "accept"))
+    assert refused.status_code == 409
+    assert [error["code"] for error in refused.json()["errors"]] == ["feature_removed"]
+    assert (await desk.decide((found[0]["id"], "reject"))).status_code == 201
 
 
 async def test_if_match_is_required_and_checked(api: Api, workspace: Workspace) -> None:
