@@ -59,6 +59,12 @@ def conversion_loss(kind: str, target: FeatureType) -> str:
     return NO_LOSS if target == member.taken_by else member.becomes[target]
 
 
+def conversion_rank(kind: str, target: FeatureType) -> int:
+    """0 for the type it is, then the types it may become, the nearest first."""
+    member = _BY_KIND[kind]
+    return [member.taken_by, *member.becomes].index(target)
+
+
 def has_area(kind: str) -> bool:
     return _BY_KIND[kind].area is not AnnotationValue.area
 
@@ -97,6 +103,7 @@ __all__ = [
     "Radio",
     "TextEntity",
     "conversion_loss",
+    "conversion_rank",
     "features_taking",
     "has_area",
     "may_become",

@@ -62,8 +62,8 @@ def coordinate(value: float) -> float:
 class AnnotationValue(BaseModel):
     """A geometry or an answer.
 
-    `taken_by` names the feature type it is without conversion, `becomes` those it may be
-    converted to, each with what the conversion loses. From the likeness `alike_from` on, two say the same; from
+    `taken_by` names the feature type it is without conversion, `becomes` those it may be converted to, the nearest
+    first, each with what the conversion loses. From the likeness `alike_from` on, two say the same; from
     `touching_from` on they do where a rough look is enough.
     """
 

@@ -28,8 +28,8 @@ class Mask(AnnotationValue):
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.MASK
     becomes: ClassVar[Mapping[FeatureType, str]] = {
-        FeatureType.BOUNDING_BOX: "keeps only the bounds",
         FeatureType.POLYGON: "drops specks; a long outline moves by up to 1.5 pixels",
+        FeatureType.BOUNDING_BOX: "keeps only the bounds",
         FeatureType.POINT: "keeps only the centre of the area",
     }
     alike_from: ClassVar[float] = 0.5

@@ -172,6 +172,15 @@ _NESTED = _features(
 )  # fmt: skip
 
 
+def test_a_class_takes_the_place_its_geometry_is_nearest_to() -> None:
+    places = (("point", "Persons"), ("bounding_box", "Pedestrian"), ("polygon", "People"), ("mask", "Humans"))
+    ontology = _features(Ontology(tools=tuple(Tool(type=kind, name=name) for kind, name in places)))
+    for kind, name in (("bounding_box", "Pedestrian"), ("polygon", "People"), ("mask", "Humans")):
+        assert [one.slot.name for one in suggest(card("x", kind, ("human being",)), ontology).entries] == [name]
+    without = [feature for feature in ontology if feature.name != "Humans"]
+    assert [one.slot.name for one in suggest(card("x", "mask", ("human being",)), without).entries] == ["People"]
+
+
 def _answered(answers: Sequence[EntryAnswer]) -> list[str]:
     names = {feature.id: feature.name for feature in _NESTED}
     constant = [one.annotation for one in answers if isinstance(one, Answer)]

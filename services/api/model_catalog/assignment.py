@@ -14,7 +14,6 @@ from services.api.model_catalog.matches import BROADER_STEP, LEAST_BROADER, NEST
 from services.api.model_catalog.slips import initials, similarity
 from services.api.model_catalog.slots import OntologySlots, Slot
 from services.api.model_catalog.spelling import normalized
-from shared.annotations import NO_LOSS
 
 
 class Assignment:
@@ -54,9 +53,9 @@ class Assignment:
             best.setdefault(fit.slot.group, fit)
         return best
 
-    def _rank(self, fit: Fit) -> tuple[float, int, bool, int]:
+    def _rank(self, fit: Fit) -> tuple[float, int, int, int]:
         slot = fit.slot
-        return (-fit.score, len(slot.path), slot.loss != NO_LOSS, self._order[id(slot)])
+        return (-fit.score, len(slot.path), slot.way.rank, self._order[id(slot)])
 
     def _named(self, model_class: str) -> Iterator[Fit]:
         for slot in self._exact.get(model_class, ()):

@@ -112,7 +112,7 @@ def _blockers(offer: Offer, needs: Needs, suggestion: SuggestedAlignment) -> Ite
 def _fit(suggestion: SuggestedAlignment) -> float:
     best: dict[object, float] = {}
     for entry in suggestion.entries:
-        kept = 1.0 if entry.slot.loss == NO_LOSS else _LOSSY
+        kept = 1.0 if entry.slot.way.loss == NO_LOSS else _LOSSY
         best[entry.slot.place] = max(entry.score * kept, best.get(entry.slot.place, 0.0))
     return sum(best.values()) / suggestion.slots
 
@@ -148,14 +148,14 @@ def _matches(suggestion: SuggestedAlignment) -> Iterable[Finding]:
     for reason in SCORES:
         found = [entry for entry in best.values() if entry.reason == reason]
         if found:
-            pairs = ", ".join(f"{entry.slot.name} ({entry.model_class})" for entry in found[:_NAMED])
+            pairs = ", ".join(f"{entry.slot.title} ({entry.model_class})" for entry in found[:_NAMED])
             yield Finding(f"matched_{reason}", f"{len(found)} by {_BY[reason]}, among them: {pairs}")
 
 
 def _losses(suggestion: SuggestedAlignment) -> dict[str, str]:
     """What conversions lose, with the types of features they are for."""
     types: dict[str, set[str]] = {}
-    for slot in [*(entry.slot for entry in suggestion.entries), *suggestion.uncovered]:
-        if slot.loss != NO_LOSS:
-            types.setdefault(slot.loss, set()).add(str(slot.feature.type))
+    for slot in [entry.slot for entry in suggestion.entries] or suggestion.uncovered:
+        if slot.way.loss != NO_LOSS:
+            types.setdefault(slot.way.loss, set()).add(str(slot.feature.type))
     return {loss: " or ".join(sorted(names)) for loss, names in types.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.api.model_catalog.spelling import normalized
-from shared.annotations import TOOL_TYPES, FeatureType, conversion_loss, features_taking
+from shared.annotations import TOOL_TYPES, FeatureType, conversion_loss, conversion_rank, features_taking
 from shared.answers import Answer, AnswerFromAttribute, EntryAnswer, chosen, option_key
 from shared.model_card import ModelCard
 from shared.ontology import FeatureSchema
@@ -26,17 +26,30 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """From what the model gives to what the feature takes; `rank` 0 is the same, and higher ones are farther."""
+
+    loss: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """A tool, or an option of a top radio or checklist; with `path` also options under it, from the top down."""
 
     feature: FeatureSchema
     option: FeatureSchema | None
-    loss: str
+    way: Way
     path: tuple[Choice, ...] = ()
 
     @property
     def name(self) -> str:
         return self.path[-1].option.name if self.path else (self.option or self.feature).name
+
+    @property
+    def title(self) -> str:
+        """With the tool or option it is under."""
+        return f"{(self.option or self.feature).name}, {self.name}" if self.path else self.name
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +90,7 @@ class OntologySlots:
         above = slot.path[-1].option if slot.path else slot.option or slot.feature
         for classification in self._below[above.id]:
             for option in self._options(classification):
-                deeper = Slot(slot.feature, slot.option, slot.loss, (*slot.path, Choice(classification, option)))
+                deeper = Slot(slot.feature, slot.option, slot.way, (*slot.path, Choice(classification, option)))
                 yield deeper
                 yield from self.below(deeper)
 
@@ -110,10 +123,11 @@ class OntologySlots:
 
     def _of(self, feature: FeatureSchema) -> list[Slot]:
         assert feature.type is not None
-        loss = conversion_loss(self._card.annotation_kind, feature.type)
+        kind = self._card.annotation_kind
+        way = Way(conversion_loss(kind, feature.type), conversion_rank(kind, feature.type))
         if feature.type in TOOL_TYPES:
-            return [Slot(feature, None, loss)]
-        return [Slot(feature, option, loss) for option in self._options(feature)]
+            return [Slot(feature, None, way)]
+        return [Slot(feature, option, way) for option in self._options(feature)]
 
     def _options(self, classification: FeatureSchema) -> list[FeatureSchema]:
         return [below for below in self._below[classification.id] if below.node == "option"]
