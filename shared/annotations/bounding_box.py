@@ -43,7 +43,11 @@ class BoundingBox(AnnotationValue):
     @model_validator(mode="after")
     def _corners_are_coordinates(self) -> Self:
         # A box is to become a polygon without a further look.
-        if any(abs(value) > FARTHEST + _ROUNDING for corner in self._corners() for value in corner):
+        if not self.rotation:  # left and top are coordinates already
+            is_far = max(self.left + self.width, self.top + self.height) > FARTHEST + _ROUNDING
+        else:
+            is_far = any(abs(value) > FARTHEST + _ROUNDING for corner in self._corners() for value in corner)
+        if is_far:
             raise ValueError("a corner lies too far away")
         return self
 
@@ -76,9 +80,9 @@ class BoundingBox(AnnotationValue):
             return self._as_polygon().likeness(other._as_polygon())
         width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
         height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
-        if width <= 0 or height <= 0:
-            return 0.0
         common = width * height
+        if width <= 0 or height <= 0 or not common:  # which is zero for boxes too small for a float
+            return 0.0
         return common / (self.area() + other.area() - common)
 
     def convert(self, target: FeatureType) -> AnnotationValue | None:

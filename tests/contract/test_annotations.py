@@ -177,3 +177,19 @@ def test_what_models_give_is_a_kind() -> None:
 def test_what_has_no_kind_is_refused(document: Any) -> None:
     with pytest.raises(ValidationError):
         ANNOTATION.validate_python(document)
+
+
+@given(annotations, annotations)
+def test_likeness_is_a_share_and_the_same_from_both_sides(one: AnnotationValue, other: AnnotationValue) -> None:
+    likeness = one.likeness(other)
+    assert 0 <= likeness <= 1 + 1e-6
+    assert likeness == pytest.approx(other.likeness(one), abs=1e-6)
+    if type(one) is not type(other):
+        assert likeness == 0
+    if one.area() is None or (one.area() or 0) > 1e-3:
+        assert one.likeness(one) == pytest.approx(1, abs=1e-3)
+
+
+@KINDS
+def test_alike_and_touching_are_shares(member: type[AnnotationValue]) -> None:
+    assert 0 < member.touching_from <= member.alike_from <= 1

@@ -140,10 +140,13 @@ async def test_pages_of_other_origins_are_refused(notifier: NotifierProcess, ten
 async def test_topics_that_are_not_there_for_this_workspace(
     notifier: NotifierProcess, tenant: Tenant, stranger: Tenant
 ) -> None:
-    run_id = await stranger.add_run()
+    run_id, preview_id = await stranger.add_run(), await stranger.add_preview()
     topics = [
         f"project:{stranger.project_id}",
         f"model_run:{run_id}",
+        f"preview:{preview_id}",
+        f"model_run:{await tenant.add_preview()}",
+        f"preview:{await tenant.add_run()}",
         f"project:{uuid4()}",
         f"preview:{uuid4()}",
         "project:x",

@@ -11,13 +11,14 @@ from sqlalchemy import delete, update
 from deploy.local.stack import Addresses
 from shared.contracts.events import ApiKeyCreated, ModelRunCompleted
 from shared.contracts.progress import Progress
-from shared.database.tables import EventRow, StreamRow
+from shared.database.run_events import state_event
+from shared.database.tables import EventRow, ModelRunRow, StreamRow
 from shared.database.unit_of_work import transaction
 from shared.hints import Hints
 from shared.page_tokens import Pager
 from shared.queue import JobQueue
 from shared.signals import Signals
-from shared.snapshots import model_run_snapshot, notifications_snapshot, project_snapshot
+from shared.snapshots import model_run_snapshot, notifications_snapshot, preview_snapshot, project_snapshot
 from tests.support.notifier import (
     Listener,
     Message,
@@ -191,6 +192,32 @@ async def test_a_model_run_is_filtered_and_its_cursor_moves(notifier: NotifierPr
         subscribed = await listener.subscribe("run", f"model_run:{mine}", after=await _position(tenant, 1))
         assert subscribed["recovered"] is True
         assert (await listener.read())["offset"] == 3
+
+
+async def test_a_preview_is_followed_as_one_and_not_as_a_run(
+    notifier: NotifierProcess, tenant: Tenant, servers: Addresses
+) -> None:
+    mine, run_id = await tenant.add_preview(), await tenant.add_run()
+    hints = Hints(servers.redis_url)
+    async with listening(notifier, tenant) as listener:
+        subscribed = await listener.subscribe("preview", f"preview:{mine}")
+        async with tenant.sessions() as session:
+            preview = await preview_snapshot(session, tenant.workspace_id, mine)
+            row = await session.get_one(ModelRunRow, mine)
+        assert preview is not None
+        assert subscribed["snapshot"] == preview.model_dump(mode="json")
+        assert (preview.done, preview.detections, preview.sample.seed) == (4, 7, 1)
+        assert (await listener.subscribe("run", f"model_run:{run_id}"))["type"] == "subscribed"
+        assert (await listener.subscribe("n", "notifications"))["type"] == "subscribed"
+
+        row.state = "completed"
+        await tenant.log(state_event(row))
+        message = await listener.read()
+        assert (message["id"], message["event"]["type"]) == ("preview", "preview.completed")
+        await hints.progress(_progress(tenant, mine).model_copy(update={"purpose": "preview"}))
+        message = await listener.read()
+        assert (message["id"], message["preview_id"], "model_run_id" in message) == ("preview", str(mine), False)
+    await hints.close()
 
 
 async def test_notifications_are_what_notifies_and_nothing_else(

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import cv2
+import httpx2
 import numpy as np
 
 from deploy.local.control import StackProcess
@@ -68,6 +69,25 @@ async def test_a_preview_shows_what_its_run_shows(gateway: Gateway, stack: Stack
     assert [(one["global_key"], one["code"]) for one in failed] == [("broken.jpg", "undecodable_image")]
 
 
+async def test_another_threshold_asks_no_model(gateway: Gateway, stack: StackProcess) -> None:
+    frontend = await set_up(gateway, ONTOLOGY, _photographs())
+    model = await frontend.model("object_detection")
+    one = await _preview(frontend, model_id=model["id"], threshold=0.3)
+    other = await _preview(frontend, model_id=model["id"], threshold=0.6, sample={"preview_id": one["id"]})
+    before, path = await _inferences(stack), f"/v1/previews/{one['id']}"
+    shown = [len(await _pre_labels(gateway, path))]
+    for version, threshold in enumerate((0.1, 0.9), 1):
+        changed = await gateway.patch(path, {"threshold": threshold}, f'"{version}"')
+        assert changed["alignment_version"] == version + 1
+        shown.append(len(await _pre_labels(gateway, path)))
+    assert shown[1] > shown[0] > shown[2]
+    swept = await gateway.get(f"{path}/sweep")
+    assert [swept["shown"][place] for place in (10, 30, 90)] == [shown[1], shown[0], shown[2]]
+    compared = await gateway.get("/v1/previews/compare", ids=f"{one['id']},{other['id']}")
+    assert compared["data_rows"] == 4
+    assert await _inferences(stack) == before
+
+
 async def test_a_preview_tells_its_followers(gateway: Gateway, stack: StackProcess) -> None:
     frontend = await set_up(gateway, ONTOLOGY, _noise(60))
     model = await frontend.model("object_detection")
@@ -79,6 +99,17 @@ async def test_a_preview_tells_its_followers(gateway: Gateway, stack: StackProce
                 messages.append(message)
                 if message.get("event", {}).get("type") == "preview.completed":
                     break
+    path = f"/v1/previews/{made['id']}"
+    async with (
+        subscribed(gateway, stack.addresses.notifier_url, f"project:{frontend.project_id}") as channel,
+        asyncio.timeout(20),
+    ):
+        await gateway.patch(path, {"threshold": 0.9}, '"1"')
+        async for message in channel:
+            if message["type"] == "event":
+                break
+    assert message["event"]["type"] == "preview.realigned"
+    assert message["event"]["data"]["alignment_version"] == 2
     progress = [message for message in messages if message["type"] == "progress"]
     assert progress
     assert {message["preview_id"] for message in progress} == {made["id"]}
@@ -102,3 +133,11 @@ async def test_a_busy_run_does_not_hold_up_a_preview(gateway: Gateway, stack: St
     # The run has up to 8 batches of 16 rows before Triton. In rows and not in seconds, so that a slow machine is fair.
     assert after["done"] - before["done"] <= 5 * 16, "the preview waited behind the batches of the run"
     await gateway.post(f"{path}/cancel", {})
+
+
+async def _inferences(stack: StackProcess) -> dict[str, int]:
+    """How many each model has made, by Triton's own statistics."""
+    assert stack.addresses.triton_http_url is not None
+    async with httpx2.AsyncClient(base_url=stack.addresses.triton_http_url, trust_env=False) as client:
+        found = (await client.get("/v2/models/stats")).json()["model_stats"]
+    return {one["name"]: one["inference_count"] for one in found}

@@ -41,8 +41,11 @@ from shared.database.unit_of_work import transaction, unit_of_work
 from shared.hints import Hints
 from shared.ids import new_id
 from shared.queue import JobQueue
+from shared.run_configuration import RunConfiguration, Sample
 from shared.settings import SharedSettings
 from shared.signals import Signals
+from tests.support.cards import built, card
+from tests.support.runs import add_model
 from tests.support.servers import migrate
 
 Message = dict[str, Any]
@@ -167,6 +170,26 @@ class Tenant:
                 )
             )
         return run_id
+
+    async def add_preview(self) -> UUID:
+        """With half of its sample done."""
+        model = built(card("told-of", "bounding_box", ("cat",)))
+        model_id = await add_model(self.sessions, model.card)
+        configuration = RunConfiguration(
+            catalog_model_id=model_id,
+            digest=model.digest,
+            triton_model=model.triton_name,
+            card=model.card,
+            floor=model.card.floor,
+            ontology_version=1,
+            sample=Sample(method="random", size=10, seed=1),
+        )
+        preview_id = await self.add_run()
+        async with transaction(self.sessions) as session:
+            preview = await session.get_one(ModelRunRow, preview_id)
+            preview.purpose, preview.catalog_model_id = "preview", model_id
+            preview.configuration = configuration.model_dump(mode="json")
+        return preview_id
 
     def updated(self, revision: int) -> ProjectUpdated:
         return ProjectUpdated(workspace_id=self.workspace_id, project_id=self.project_id, revision=revision)

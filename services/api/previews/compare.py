@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from uuid import UUID
 
-from services.api.previews.matching import Place, match
+from services.api.previews.matching import Place, Thing, match
 from services.api.previews.sweep import thing_of
 from shared.alignment import Candidate
 
@@ -60,18 +60,20 @@ class Comparison:
     def add(self, data_row_id: UUID, visible: Sequence[Sequence[Candidate]]) -> None:
         """What each preview shows on a data row."""
         self.rows += 1
+        things: list[list[Thing]] = []
         for candidates, classes, places in zip(visible, self.classes, self.places, strict=True):
-            classes.update(one.detection.model_class for one in candidates)
-            places.update(thing_of(one).place for one in candidates)
-        found = {(one, other): tally(visible[one], visible[other]) for one, other in self.pairs}
+            # The surest first: in a pair, those of the first preview choose.
+            ordered = sorted(candidates, key=lambda one: -one.detection.confidence)
+            things.append([thing_of(one) for one in ordered])
+            classes.update(one.detection.model_class for one in ordered)
+            places.update(thing.place for thing in things[-1])
+        found = {(one, other): tally(things[one], things[other]) for one, other in self.pairs}
         for pair, of_row in found.items():
             self.pairs[pair].add(of_row)
         if any(of_row.differs for of_row in found.values()):
-            self.different.append(RowDifference(data_row_id, [len(one) for one in visible], found))
+            self.different.append(RowDifference(data_row_id, [len(one) for one in things], found))
 
 
-def tally(first: Sequence[Candidate], second: Sequence[Candidate]) -> Tally:
-    """The surest of the first preview choose."""
-    ordered = sorted(first, key=lambda one: -one.detection.confidence)
-    same = sum(match([thing_of(one) for one in ordered], [thing_of(one) for one in second]))
+def tally(first: Sequence[Thing], second: Sequence[Thing]) -> Tally:
+    same = sum(match(first, second))
     return Tally(same, len(first) - same, len(second) - same)

@@ -20,6 +20,7 @@ from shared.annotations import (
     Canvas,
     Classification,
     FeatureType,
+    FreeText,
     Keypoint,
     Keypoints,
     Mask,
@@ -356,3 +357,26 @@ def test_lines_stay_lines_and_classes_need_an_option(target: FeatureType) -> Non
     assert line.convert(target) == (line if target is FeatureType.POLYLINE else None)
     assert Classification().convert(target) is None
     assert line.area() is None
+
+
+@given(bitmaps(), bitmaps())
+def test_likeness_of_masks_is_that_of_their_pixels(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> None:
+    union = int((one | other).sum()) if one.shape == other.shape else 0
+    expected = int((one & other).sum()) / union if union else 0.0
+    assert mask_of(one).likeness(mask_of(other)) == pytest.approx(expected)
+
+
+def test_likeness_of_boxes_spans_and_answers() -> None:
+    box = BoundingBox(left=0, top=0, width=10, height=10)
+    assert box.likeness(BoundingBox(left=5, top=0, width=10, height=10)) == pytest.approx(1 / 3)
+    assert box.likeness(BoundingBox(left=10, top=0, width=10, height=10)) == 0
+    speck = BoundingBox(left=0, top=0, width=1e-300, height=1e-300)
+    assert speck.likeness(speck) == 0
+    assert box.likeness(box.model_copy(update={"rotation": 90.0})) == pytest.approx(1)
+    assert box.likeness(box.model_copy(update={"rotation": 45.0})) == pytest.approx(0.7071, abs=1e-3)
+    square = box.convert(FeatureType.POLYGON)
+    assert isinstance(square, Polygon)
+    assert square.likeness(square) == 1
+    assert TextEntity(start=0, end=4).likeness(TextEntity(start=2, end=8)) == 0.25
+    assert TextEntity(start=0, end=4).likeness(TextEntity(start=4, end=8)) == 0
+    assert (FreeText(text="a").likeness(FreeText(text="a")), FreeText(text="a").likeness(FreeText(text="b"))) == (1, 0)
