@@ -5,11 +5,11 @@ import time
 from pathlib import Path
 
 from deploy.local.control import StackProcess
-from deploy.local.demo import show, story
+from deploy.local.demo import images, show, story
 from deploy.local.demo.client import Gateway, Refused
 from deploy.local.stack import ROOT
 
-_PHOTOGRAPHS, _TARGET = ROOT / "var" / "pictures", ROOT / "var" / "demo"
+_PHOTOGRAPHS, _TEXTS, _TARGET = (ROOT / "var" / name for name in ("pictures", "texts", "demo"))
 
 
 def run(stack: StackProcess) -> int:
@@ -17,7 +17,7 @@ def run(stack: StackProcess) -> int:
     began = time.monotonic()
     try:
         asyncio.run(_tell(stack))
-    except (Refused, story.Unexpected) as error:
+    except (Refused, images.Unexpected) as error:
         show.step(f"It did not work: {error}")
         return 1
     show.step(f"Done in {time.monotonic() - began:.0f} s.")
@@ -31,7 +31,7 @@ def run(stack: StackProcess) -> int:
 async def _tell(stack: StackProcess) -> None:
     gateway = Gateway(stack.addresses.api_url, stack.api_key)
     try:
-        await story.tell(story.Setting(gateway, stack.addresses.notifier_url, _PHOTOGRAPHS, _TARGET))
+        await story.tell(story.Setting(gateway, stack.addresses.notifier_url, _PHOTOGRAPHS, _TEXTS, _TARGET))
     finally:
         await gateway.close()
 

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from deploy.local.demo.client import Channel, Json
 
-_TERMINAL = {"model_run.completed", "model_run.completed_with_errors", "model_run.failed", "model_run.cancelled"}
+_TERMINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 _MOST_LINES = 12
+_BARS = " ▁▂▃▄▅▆▇█"
 
 # Wide enough for the tables where the output is a file.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -39,28 +40,31 @@ def models(ranked: Sequence[Json]) -> None:
     console.print(table)
 
 
-def alignment(entries: Sequence[Json]) -> None:
-    table = Table("model class", "feature", "score", "reason")
+def alignment(suggested: Json) -> None:
+    entries = suggested["entries"]
+    table = Table("model class", "feature", "score", "reason", "loses", "criterion")
     for entry in entries[:_MOST_LINES]:
-        table.add_row(entry["model_class"], caption(entry), f"{entry['score']:.2f}", entry["reason"])
+        criterion = suggested["criteria"].get(entry["model_class"], "")
+        loss = entry["conversion"]["loss"]
+        table.add_row(entry["model_class"], caption(entry), f"{entry['score']:.2f}", entry["reason"], loss, criterion)
     console.print(table)
     if len(entries) > _MOST_LINES:
         console.print(f"and {len(entries) - _MOST_LINES} more")
 
 
 async def follow(channel: Channel, run: Json) -> Json:
-    """The run's terminal event. Progress has no offset and may be lost; the event is exact."""
+    """The terminal event of a run or a preview. Progress has no offset and may be lost; the event is exact."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}")
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(run["name"], total=run["total"], pace="")
         async for message in channel:
-            if message["type"] == "progress" and message["model_run_id"] == run["id"]:
+            if message["type"] == "progress" and run["id"] in (message.get("model_run_id"), message.get("preview_id")):
                 _move(progress, bar, message)
             event = message.get("event", {})
             if event.get("subject", {}).get("id") != run["id"]:
                 continue
             console.print(f"  event {message['offset']}: {event['type']}")
-            if event["type"] in _TERMINAL:
+            if event["type"].partition(".")[2] in _TERMINAL:
                 done = event["data"]["succeeded"] + event["data"]["failed"] + event["data"]["skipped"]
                 progress.update(bar, completed=done, pace="")
                 ended: Json = event
@@ -83,10 +87,26 @@ def results(pre_labels: Sequence[Json], failed: Sequence[Json]) -> None:
         console.print(rows)
 
 
+def sweep(found: Json) -> None:
+    """What would be shown at each threshold, a bar for every five hundredths."""
+    table = Table("model class", "shown at a threshold of 0.00 … 1.00", "at 0.25", "0.50", "0.75")
+    classes = sorted(found["classes"], key=lambda one: -max(count or 0 for count in one["shown"]))
+    for one in classes[:_MOST_LINES]:
+        counts = one["shown"]
+        table.add_row(one["model_class"], _bars(counts[::5]), *(str(counts[at] or 0) for at in (25, 50, 75)))
+    console.print(table)
+
+
 def caption(named: Json) -> str:
     """A feature, and the option where it has one."""
     option = named["option_name"]
     return f"{named['feature_name']}: {option}" if option else str(named["feature_name"])
+
+
+def _bars(counts: Sequence[int | None]) -> str:
+    """Beneath the model's floor nothing is stored: a dot."""
+    most = max((count or 0 for count in counts), default=0) or 1
+    return "".join("·" if count is None else _BARS[-(-count * (len(_BARS) - 1) // most)] for count in counts)
 
 
 def _move(progress: Progress, bar: TaskID, message: Json) -> None:
