@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.model_runs.checks import Aligning, Ground, check_alignment
-from services.api.model_runs.schemas import AlignmentEntryCreate, ModelRunCreate
+from services.api.model_runs.realigning import as_sent
+from services.api.model_runs.schemas import ModelRunCreate
 from services.api.previews.queries import find_preview
 from shared.alignment import AlignmentEntry
 from shared.database.alignments import read_alignment
@@ -74,9 +75,5 @@ async def _of_preview(
             extra={"alignment_version": preview.alignment_version},
         )
     configuration = RunConfiguration.model_validate(preview.configuration)
-    entries = tuple(_as_sent(entry) for entry in (await read_alignment(session, preview)).entries)
+    entries = tuple(as_sent(entry) for entry in (await read_alignment(session, preview)).entries)
     return Asked(configuration.catalog_model_id, _PREVIEW, Aligning(entries, None, configuration.criteria))
-
-
-def _as_sent(entry: AlignmentEntry) -> AlignmentEntryCreate:
-    return AlignmentEntryCreate.model_validate(entry.model_dump())

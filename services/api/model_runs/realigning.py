@@ -43,9 +43,14 @@ def realigned(present: Present, wanted: AlignmentUpdate, ground: Ground) -> tupl
     return checked
 
 
+def as_sent(entry: AlignmentEntry) -> AlignmentEntryCreate:
+    """As a client would have to write it."""
+    return AlignmentEntryCreate.model_validate(entry.model_dump(by_alias=True))
+
+
 def _as_sent(present: Alignment, *, keep: bool) -> Sequence[AlignmentEntryCreate]:
     """`keep`: with the thresholds they have."""
-    sent = [AlignmentEntryCreate.model_validate(entry.model_dump(by_alias=True)) for entry in present.entries]
+    sent = [as_sent(entry) for entry in present.entries]
     return sent if keep else [entry.model_copy(update={"threshold": None}) for entry in sent]
 
 

@@ -10,11 +10,11 @@ from services.api.etags import etag
 from services.api.idempotency import IdempotentRoute
 from services.api.model_runs.outcomes import OutcomeFilter
 from services.api.model_runs.pre_labels import PreLabelFilter
-from services.api.model_runs.schemas import Ledger, Outcome, OutcomeState, PreLabel
+from services.api.model_runs.schemas import AlignmentUpdate, Ledger, Outcome, OutcomeState, PreLabel
 from services.api.paging import by_id
 from services.api.previews import service
 from services.api.previews.comparing import read_ids
-from services.api.previews.schemas import PreviewComparison, PreviewCreate, PreviewUpdate, Sweep, TextMatch
+from services.api.previews.schemas import PreviewComparison, PreviewCreate, Sweep, TextMatch
 from services.api.problems import problems
 from shared.contracts.http import Page
 from shared.contracts.resources import Preview, PreviewSummary
@@ -69,7 +69,7 @@ async def update_preview(
     work: Work,
     preview_id: UUID,
     expected: IfMatch,
-    changes: PreviewUpdate,
+    changes: AlignmentUpdate,
     response: Response,
 ) -> Preview:
     """Show what it has found through another alignment or other thresholds (merge patch). No model is asked.

@@ -71,22 +71,6 @@ class PreviewCreate(_Sent):
     sample: SampleCreate = SampleCreate()
 
 
-class PreviewUpdate(_Sent):
-    """A merge patch: what is left out stays. First `alignment`, then `threshold`, then `thresholds` take effect."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"threshold": 0.35, "thresholds": {"person": 0.6}}]},
-    )
-
-    alignment: AlignmentCreate | None = Field(default=None, description="in place of the whole present one")
-    threshold: Threshold | None = Field(
-        default=None, description="for all entries; with `alignment` only for those without their own"
-    )
-    thresholds: dict[Annotated[str, Field(min_length=1, max_length=500)], Threshold] | None = Field(
-        default=None, max_length=2000, description="for all entries of these model classes"
-    )
-
-
 class SweepQuality(BaseModel):
     """What is shown on data rows that people have labeled, held against their labels. Lists go by `thresholds`.
 

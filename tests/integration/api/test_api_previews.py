@@ -484,7 +484,7 @@ async def test_what_a_preview_is_not_changed_to(api: Api, workspace: Workspace, 
     assert (await stage.client.patch(path, json=body)).status_code == 428
     assert (await _patch(stage, preview_id, body, 2)).status_code == 412
     early = await _patch(stage, preview_id, body, 1)
-    assert (early.status_code, early.json()["code"], early.json()["state"]) == (409, "preview_not_ended", "queued")
+    assert (early.status_code, early.json()["code"], early.json()["state"]) == (409, "run_not_ended", "queued")
     await stage.client.post(f"{path}/cancel")
     wrong = {
         "threshold": 0.01,
@@ -493,13 +493,13 @@ async def test_what_a_preview_is_not_changed_to(api: Api, workspace: Workspace, 
     }
     assert _pointers(await _patch(stage, preview_id, wrong, 1)) == {
         "/threshold": "threshold_under_floor",
-        "/thresholds/person": "unknown_model_class",
-        "/thresholds/a~1b": "unknown_model_class",
+        "/thresholds/person": "class_not_aligned",
+        "/thresholds/a~1b": "class_not_aligned",
         "/alignment/entries/0/model_class": "unknown_model_class",
     }
-    assert _pointers(await _patch(stage, preview_id, {"thresholds": {"person": 1.5}, "threshold": None}, 1)) == {
+    assert _pointers(await _patch(stage, preview_id, {"thresholds": {"person": 1.5}, "threshold": 2}, 1)) == {
         "/thresholds/person": "threshold_out_of_range",
-        "/threshold": "null",
+        "/threshold": "threshold_out_of_range",
     }
     viewer = api.as_(workspace, Role.VIEWER)
     assert (await viewer.patch(path, json=body, headers={"If-Match": '"1"'})).status_code == 403
