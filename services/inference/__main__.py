@@ -56,6 +56,7 @@ async def _serve(worker: Worker, settings: InferenceSettings, signals: Signals) 
         worker.beat(),
         worker.keeper.keep(),
         worker.names.keep(),
+        worker.report_speed(),
         report_progress(reporter, worker.held),
         serve_health(health, settings.inference_host, settings.inference_metrics_port),
     ]

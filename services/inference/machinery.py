@@ -10,6 +10,7 @@ from services.inference.budget import ByteBudget
 from services.inference.inputs.content import ContentReader
 from services.inference.settings import InferenceSettings
 from services.inference.solitude import Solitude
+from services.inference.speed import Speedometer
 from services.inference.triton import Triton
 from shared.database.engine import Sessions
 from shared.object_store import ObjectStore
@@ -26,6 +27,7 @@ class Machinery:
     triton: Triton
     threads: ThreadPoolExecutor
     solitude: Solitude = field(default_factory=Solitude)
+    speed: Speedometer = field(default_factory=Speedometer)
     contents: ByteBudget = field(init=False)
 
     def __post_init__(self) -> None:

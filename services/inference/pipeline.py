@@ -162,6 +162,7 @@ class Pipeline:
     async def _store(self, succeeded: Sequence[Succeeded], failed: Sequence[Failed]) -> None:
         async with self._parts.sessions.begin() as session:
             await results.store(session, self._claim, succeeded, failed)
+        self._parts.speed.count(self._claim.configuration.catalog_model_id, len(succeeded) + len(failed))
         ROWS.labels("succeeded").inc(len(succeeded))
         ROWS.labels("failed").inc(len(failed))
 

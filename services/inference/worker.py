@@ -18,6 +18,7 @@ from services.inference.names import NameEmbedder
 from services.inference.pipeline import Pipeline
 from services.inference.segments import Claim, Lease, LeaseLost, UnreadableRun
 from services.inference.served_models import ServedModels, check_version
+from services.inference.speed import report_speed
 from services.inference.triton import ModelBroken
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.unit_of_work import unit_of_work
@@ -64,6 +65,10 @@ class Worker:
         self.wake()
         for pipeline in self._pipelines.values():
             pipeline.stop()
+
+    async def report_speed(self) -> None:
+        """Write what was measured into the catalog, for ever."""
+        await report_speed(self._parts.speed, self._parts.sessions)
 
     async def work(self) -> None:
         """Run every lane until stopped."""
@@ -171,7 +176,8 @@ class Worker:
         if self._stopping:  # told to while the model was asked
             pipeline.stop()
         try:
-            return await pipeline.run()
+            with self._parts.speed.at_work(claim.configuration.catalog_model_id):
+                return await pipeline.run()
         finally:
             del self._pipelines[claim.lease]
 

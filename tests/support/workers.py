@@ -117,7 +117,8 @@ class RunningWorker:
         self.worker = worker
         self._lanes = asyncio.create_task(worker.work())
         self._helpers = [
-            asyncio.create_task(helper) for helper in (worker.beat(), worker.keeper.keep(), worker.names.keep())
+            asyncio.create_task(helper)
+            for helper in (worker.beat(), worker.keeper.keep(), worker.names.keep(), worker.report_speed())
         ]
 
     async def stop(self) -> None:

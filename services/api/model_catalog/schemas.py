@@ -15,6 +15,7 @@ from shared.alignment import Target
 from shared.annotations import FeatureType
 from shared.answers import EntryAnswer
 from shared.conversion import Conversion
+from shared.database.speeds import speed_of
 from shared.database.tables import CatalogModelRow
 from shared.model_card import ModelCard, Task, triton_name
 from shared.ontology import FeatureSchema
@@ -46,7 +47,9 @@ class CatalogModelSummary(_Shown):
     state: str = Field(examples=["ready"], description="loading, ready or unavailable")
     state_reason: str | None
     state_changed_at: datetime
-    rows_per_second: float | None = Field(description="measured here; null until the model has run")
+    rows_per_second: float | None = Field(description="of one worker, measured here; null until the model has run")
+    rows_per_second_deviation: float | None = Field(description="standard deviation of what was measured")
+    speed_samples: int = Field(description="how many measurements that rests on, some seconds of work each")
 
     @classmethod
     def from_row(cls, row: CatalogModelRow) -> Self:
@@ -191,6 +194,7 @@ def _uncovered(feature: FeatureSchema, option: FeatureSchema | None, reason: Unc
 
 
 def _summary(row: CatalogModelRow, card: ModelCard) -> dict[str, object]:
+    speed = speed_of(row)
     return {
         "id": row.id,
         "slug": row.slug,
@@ -209,6 +213,8 @@ def _summary(row: CatalogModelRow, card: ModelCard) -> dict[str, object]:
         "state_reason": row.state_reason,
         "state_changed_at": row.state_changed_at,
         "rows_per_second": row.rows_per_second,
+        "rows_per_second_deviation": speed.deviation if speed else None,
+        "speed_samples": row.speed_samples,
     }
 
 

@@ -118,6 +118,11 @@ async def has_rows(session: AsyncSession, selection: RowSelection) -> bool:
     return bool(await session.scalar(select(exists(_rows(selection)))))
 
 
+async def count_rows(session: AsyncSession, selection: RowSelection) -> int:
+    """Without regard to the limit."""
+    return await session.scalar(select(func.count()).select_from(_rows(selection).subquery())) or 0
+
+
 async def insert_segments(session: AsyncSession, run: ModelRunRow, selection: RowSelection, size: int) -> list[int]:
     """Cut the selected rows into segments of `size`, in one statement; says how many rows each got."""
     numbered = (

@@ -22,6 +22,7 @@ from services.api.model_runs.schemas import (
     OutcomeState,
     PreLabel,
     RunAlignment,
+    RunEstimate,
 )
 from services.api.operations.schemas import Operation
 from services.api.paging import by_id
@@ -49,6 +50,17 @@ async def submit_model_run(
     run = await service.submit_model_run(work, principal, project_id, wanted)
     response.headers["Location"] = f"/v1/model-runs/{run.id}"
     return await model_run_of(work.session, run)
+
+
+@router.post("/projects/{project_id}/model-runs/estimate", responses=problems(404, 409))
+async def estimate_model_run(
+    principal: Viewer, session: Reader, project_id: UUID, wanted: ModelRunCreate
+) -> RunEstimate:
+    """What a run with this body would do now, and about how long, from the measured speed of the model here.
+
+    Changes nothing. Whatever a submit would refuse is refused in the same words.
+    """
+    return await service.estimate_model_run(session, principal, project_id, wanted)
 
 
 @router.get("/projects/{project_id}/model-runs", responses=problems(400, 404))

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.api.access.principal import Principal
 from services.api.model_runs import ledger, outcomes, pre_labels, queries
 from services.api.model_runs.cancel import cancel_model_run
+from services.api.model_runs.estimate import estimate_model_run
 from services.api.model_runs.outcomes import OutcomeFilter, OutcomePage
 from services.api.model_runs.pre_labels import PreLabelFilter, PreLabelPage
 from services.api.model_runs.realign import realign_model_run
@@ -21,6 +22,7 @@ from shared.snapshots import model_run_snapshot, named_alignment
 
 __all__ = [
     "cancel_model_run",
+    "estimate_model_run",
     "get_ledger",
     "get_model_run",
     "get_model_run_alignment",

@@ -27,6 +27,9 @@ class CatalogModelRow(Base):
     state_reason: Mapped[str | None]
     state_changed_at: Mapped[CreatedAt]
     rows_per_second: Mapped[float | None]
+    speed_variance: Mapped[float] = mapped_column(server_default="0")
+    speed_seconds: Mapped[float] = mapped_column(server_default="0")
+    speed_samples: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
