@@ -129,7 +129,7 @@ class TextBytes(CardPart):
     kind: Literal["text_bytes"] = "text_bytes"
     text: str = Field(default="text", description="the input that takes the bytes, UINT8 of any length")
     length: str = Field(default="length", description="the input that takes how many there are, one INT32")
-    max_bytes: int = Field(default=32_768, ge=64, le=1_000_000)
+    max_bytes: int = Field(default=32_768, ge=64, le=1_000_000, description="bytes the model takes")
 
     def problem(self, inputs: Sequence[Tensor]) -> str | None:
         wanted = [(self.text, "UINT8", (-1,)), (self.length, "INT32", (1,))]

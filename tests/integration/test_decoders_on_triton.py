@@ -5,7 +5,9 @@ The graphs are small and made here, so that what must come out is known to the p
 
 import io
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -181,8 +183,7 @@ def knows_names() -> tuple[ModelCard, bytes]:
 
 
 async def test_entities_of_texts(sessions: Sessions, object_store_url: str, triton_url: str) -> None:
-    store = ObjectStore(object_store_url)
-    world = await make_world(sessions, store, "text")
+    world = await make_world(sessions, ObjectStore(object_store_url), "text")
     texts = [
         "👩 Ada Lovelace met  CHARLES Babbage in London.",
         "",
@@ -192,8 +193,7 @@ async def test_entities_of_texts(sessions: Sessions, object_store_url: str, trit
     ]
     rows = [await world.add_text(f"row-{n}", text) for n, text in enumerate(texts)]
     made, file = knows_names()
-    async with loaded(triton_url, made, file) as built:
-        await store.put(model_file_key(built.digest, "tokenizer.json"), word_pieces())
+    async with loaded(triton_url, made, file, tokenizer=word_pieces()) as built:
         found = await run(world, built, *rows)
     spans = [
         [(one.model_class, text[one.annotation["start"] : one.annotation["end"]]) for one in row]
@@ -203,14 +203,19 @@ async def test_entities_of_texts(sessions: Sessions, object_store_url: str, trit
     assert spans[1:] == [[], [], [], [("place", "London")]], "what lies behind 32 tokens is not read"
 
 
+def lose(object_store_url: str, key: str) -> None:
+    Path(urlsplit(object_store_url).path, key).unlink()
+
+
 async def test_a_model_whose_tokenizer_is_gone_fails_its_run(
     sessions: Sessions, object_store_url: str, triton_url: str
 ) -> None:
     world = await make_world(sessions, ObjectStore(object_store_url), "text")
     row = await world.add_text("row", "Ada")
     made, file = knows_names()
-    async with loaded(triton_url, made, file) as built:
+    async with loaded(triton_url, made, file, tokenizer=word_pieces()) as built:
         run_id = await world.start_run(built, await world.add_model(built), [row])
+        lose(object_store_url, model_file_key(built.digest, "tokenizer.json"))
         async with working(world):
             assert await until_ended(world, run_id) == "failed"
     assert "tokenizer.json" in ((await world.run(run_id)).state_reason or "")

@@ -94,7 +94,7 @@ def _value(schema: dict[str, Any], root: dict[str, Any]) -> str:
 
 def _bounds(schema: dict[str, Any]) -> str:
     words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
-    given = [f"{word} {schema[key]:g}" for key, word in words.items() if key in schema]
+    given = [f"{word} {schema[key]}" for key, word in words.items() if key in schema]
     return f" {' '.join(given)}" if given else ""
 
 

@@ -32,13 +32,15 @@ def _value(tensor: Tensor) -> Any:
 
 
 @asynccontextmanager
-async def loaded(triton_url: str, card: ModelCard, file: bytes) -> AsyncIterator[BuiltModel]:
-    """In the repository of the session's Triton, and loaded."""
-    built = BuiltModel(digest=model_digest(card, {"model.onnx": file}), card=card)
+async def loaded(triton_url: str, card: ModelCard, file: bytes, **files: bytes) -> AsyncIterator[BuiltModel]:
+    """In the repository of the session's Triton, and loaded. `files` are JSON files beside it, by their stems."""
+    contents = {"model.onnx": file, **{f"{stem}.json": content for stem, content in files.items()}}
+    built = BuiltModel(digest=model_digest(card, contents), card=card)
     folder, client = MODELS / "repository" / built.triton_name, grpcclient.InferenceServerClient(triton_url)
     shutil.rmtree(folder, ignore_errors=True)  # left behind by a test that was killed
     (folder / "1").mkdir(parents=True)
-    (folder / "1" / "model.onnx").write_bytes(file)
+    for name, content in contents.items():
+        (folder / "1" / name).write_bytes(content)
     (folder / "config.pbtxt").write_text(triton_config(built))
     try:
         await client.load_model(built.triton_name)
