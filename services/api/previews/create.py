@@ -11,7 +11,7 @@ from services.api.model_runs.checks import Aligning, check_alignment
 from services.api.model_runs.schemas import AlignmentEntryCreate
 from services.api.previews import queries
 from services.api.previews.remove import make_room
-from services.api.previews.samples import Sampled, take_sample
+from services.api.previews.samples import take_sample
 from services.api.previews.schemas import PreviewCreate
 from services.api.projects.queries import hold_project
 from shared.alignment import AlignmentEntry
@@ -35,50 +35,50 @@ async def create_preview(
     problems = Problems()
     sampled = await take_sample(work.session, project, wanted.sample, problems)
     basis = await find_basis(work.session, project, wanted.model_id, "/model_id", problems)
-    entries = await _align(work, principal, basis, wanted, problems) if basis else ()
+    aligning = await _aligning(work, principal, basis, wanted) if basis else None
+    entries = check_alignment(aligning, basis.ground, problems) if basis and aligning else ()
+    if basis and not aligning:
+        detail = "no class of the model could be aligned by itself: send an alignment"
+        problems.add("/alignment", "nothing_suggested", detail)
     problems.raise_if_any(_REFUSED, code=_CODE)
-    assert sampled is not None
     assert basis is not None
+    assert aligning is not None
+    assert sampled is not None
     await make_room(work, project, kept)
-    return await _write(work, principal, basis, wanted, (sampled, entries))
+    configuration = basis.configuration(criteria=dict(aligning.criteria), sample=sampled.sample)
+    preview = basis.new_run(principal, "preview", wanted.name, configuration)
+    await _write(work, preview, entries, sampled.data_row_ids)
+    return preview
 
 
-async def _align(
-    work: UnitOfWork, principal: Principal, basis: Basis, wanted: PreviewCreate, problems: Problems
-) -> tuple[AlignmentEntry, ...]:
+async def _aligning(work: UnitOfWork, principal: Principal, basis: Basis, wanted: PreviewCreate) -> Aligning | None:
+    """As the body says, or as names suggest; None when they suggest nothing."""
     if wanted.alignment is not None:
-        entries: Sequence[AlignmentEntryCreate] = wanted.alignment.entries
-    else:
-        by_name = await suggest_by_name(work.session, principal, basis.project.id, basis.model.id)
-        suggested = suggested_entries(by_name.card, by_name.found)
-        entries = [AlignmentEntryCreate.model_validate(entry.model_dump()) for entry in suggested]
-        if not entries:
-            detail = "no class of the model could be aligned by itself: send an alignment"
-            problems.add("/alignment", "nothing_suggested", detail)
-            return ()
-    return check_alignment(Aligning(entries, wanted.threshold, wanted.criteria), basis.ground, problems)
+        return Aligning(wanted.alignment.entries, wanted.threshold, wanted.criteria)
+    by_name = await suggest_by_name(work.session, principal, basis.project.id, basis.model.id)
+    criteria = wanted.criteria or by_name.criteria
+    suggested = suggested_entries(by_name.card, by_name.found)
+    entries = [
+        AlignmentEntryCreate.model_validate(entry.model_dump())
+        for entry in suggested
+        # The user's own words may be others than those that were thought of.
+        if entry.model_class in criteria or not by_name.card.open_ended
+    ]
+    return Aligning(entries, wanted.threshold, criteria) if entries else None
 
 
 async def _write(
-    work: UnitOfWork,
-    principal: Principal,
-    basis: Basis,
-    wanted: PreviewCreate,
-    chosen: tuple[Sampled, Sequence[AlignmentEntry]],
-) -> ModelRunRow:
-    sampled, entries = chosen
-    configuration = basis.configuration(criteria=dict(wanted.criteria), sample=sampled.sample)
-    preview = basis.new_run(principal, "preview", wanted.name, configuration)
-    preview.total = len(sampled.data_row_ids)
+    work: UnitOfWork, preview: ModelRunRow, entries: Sequence[AlignmentEntry], data_row_ids: Sequence[UUID]
+) -> None:
+    preview.total = len(data_row_ids)
     work.session.add(preview)
     await work.session.flush()
-    add_alignment(work.session, preview, entries, principal.member_id)
-    segments = queries.add_segments(work.session, preview, sampled.data_row_ids, segment_size(preview.total))
+    add_alignment(work.session, preview, entries, preview.created_by)
+    segments = queries.add_segments(work.session, preview, data_row_ids, segment_size(preview.total))
     await work.session.flush()
     await work.session.refresh(preview)
     work.emit(state_event(preview))
     work.ring(Doorbell.PREVIEWS, min(segments, _MOST_RINGS))
-    return preview
 
 
 def segment_size(rows: int) -> int:

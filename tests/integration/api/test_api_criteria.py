@@ -148,3 +148,24 @@ async def test_an_open_ended_model_covers_everything_but_asks_for_words(project:
     assert "needs_criteria" in {reason["code"] for reason in fits[project.open]["reasons"]}
     assert "needs_criteria" not in {reason["code"] for reason in fits[project.closed]["reasons"]}
     assert 0.2 < fits[project.open]["score"] < 0.92, "exact names are less to set up"
+
+
+async def test_a_preview_takes_the_suggested_criteria_or_ones_of_your_own(project: Project) -> None:
+    path = f"/v1/projects/{project.project}/previews"
+    answer = await project.client.post(path, json={"model_id": project.open})
+    assert answer.status_code == 202, answer.text
+    suggested = await project.client.get(f"/v1/projects/{project.project}/models/{project.open}/alignment")
+    assert answer.json()["criteria"] == suggested.json()["criteria"]
+    assert {entry["model_class"] for entry in answer.json()["alignment"]} == set(answer.json()["criteria"])
+
+    own = {"sports": "A ball is played.", "weather": "It rains."}
+    answer = await project.client.post(path, json={"model_id": project.open, "criteria": own})
+    assert answer.json()["criteria"] == own
+    assert [entry["model_class"] for entry in answer.json()["alignment"]] == ["sports"]
+    wanted = {"preview_id": answer.json()["id"], "alignment_version": 1}
+    run = await project.client.post(f"/v1/projects/{project.project}/model-runs", json=wanted)
+    assert run.json()["configuration"]["criteria"] == own
+    refused = await project.client.post(path, json={"model_id": project.open, "criteria": {"weather": "It rains."}})
+    assert _pointers(refused) == {"/alignment": "nothing_suggested"}
+    refused = await project.client.post(path, json={"model_id": project.closed, "criteria": own})
+    assert _pointers(refused) == {"/criteria": "criteria_not_supported"}
