@@ -246,8 +246,8 @@ async def test_removed_features_and_nothing_to_do(api: Api, workspace: Workspace
 
 async def test_blocked_model_is_409_with_the_blockers(api: Api, workspace: Workspace) -> None:
     stage = await make_stage(api, workspace)
-    masks = card("masks", "mask", ("sky",))
-    away = await add_model(api.resources.sessions, masks, "loading", workspace_id=workspace.id)
+    points = card("points", "keypoints", ("sky",))  # which no polygon is made of
+    away = await add_model(api.resources.sessions, points, "loading", workspace_id=workspace.id)
     path = f"/v1/projects/{stage.project}/ontology"
     tools = [tool for tool in (await stage.get(path))["tools"] if tool["name"] == "Cats"]
     await stage.client.put(path, json={"tools": tools, "classifications": []}, headers={"If-Match": '"1"'})
