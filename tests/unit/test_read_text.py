@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from deploy.triton.python_models.read_text.lines import HEIGHT, as_input, cut_line, filled_width, read
 from deploy.triton.python_models.read_text.regions import content_box, find_quads
@@ -68,11 +69,33 @@ def test_lines_are_filled_to_widths_of_their_own() -> None:
     assert (filled[..., 10:] == 0).all()
 
 
-def test_repeated_steps_are_one_character_and_pauses_divide() -> None:
-    steps = [0, 1, 1, 0, 1, 2, 0]
-    probabilities = np.full((len(steps), 3), 0.1, np.float32)
+def said(steps: list[int]) -> NDArray[np.float32]:
+    """What the network says when it is sure by 0.8 of these characters, one a step."""
+    probabilities = np.full((len(steps), 4), 0.1, np.float32)
     probabilities[np.arange(len(steps)), steps] = 0.8
-    text, certainty = read(probabilities, ["", "l", "o"])
+    return probabilities
+
+
+BLANK = np.full((HEIGHT, 320, 3), 255, np.uint8)
+
+
+def test_repeated_steps_are_one_character_and_pauses_divide() -> None:
+    text, certainty = read(said([0, 1, 1, 0, 1, 2, 0]), ["", "l", "o", "1"], BLANK)
     assert text == "llo"
     assert certainty == pytest.approx(0.8)
-    assert read(probabilities[:1], ["", "l", "o"]) == ("", 0.0)
+    assert read(said([0]), ["", "l", "o", "1"], BLANK) == ("", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("characters", "gap", "text"),
+    [("lo1", 4, "lolo"), ("lo1", 10, "lo lo"), ("115", 10, "1111"), ("115", 20, "11 11"), ("東京1", 20, "東京東京")],
+)
+def test_a_gap_in_the_picture_is_a_space(characters: str, gap: int, text: str) -> None:
+    line = BLANK.copy()
+    columns = np.arange(320)
+    line[10:40, (columns >= 20) & (columns < 300)] = 0
+    line[10:40, (columns % 2 == 0)] = 255  # strokes with hardly any room between them
+    line[10:40, 160 - gap // 2 : 160 + gap - gap // 2] = 255
+    steps = [0] * 40  # of 8 columns each
+    steps[4], steps[14], steps[24], steps[34] = 1, 2, 1, 2
+    assert read(said(steps), ["", *characters], line)[0] == text

@@ -84,7 +84,7 @@ class TritonPythonModel:
                 some = indices[start : start + LINES_AT_ONCE]
                 answers = _only(self._reader, as_input([lines[index] for index in some], width))
                 for index, answer in zip(some, answers, strict=True):
-                    texts[index] = read(answer, self._characters)
+                    texts[index] = read(answer, self._characters, lines[index])
         return texts
 
 

@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 STEP = 32
 """The detection network takes sides that are multiples of it."""
-LIKELY, SURE = 0.3, 0.5  # of a pixel to be text, of a whole line
+LIKELY, SURE = 0.3, 0.6  # of a pixel to be text, of a whole line
 GROWTH = 1.6
 SMALLEST_SIDE = 3
 MOST = 1000
@@ -41,18 +41,17 @@ def _quads(likely: Array, contours: Any) -> Iterator[Array]:
         centre, (width, height), angle = cv2.minAreaRect(contour)
         if min(width, height) < SMALLEST_SIDE:
             continue
-        if _certainty(likely, cv2.boxPoints((centre, (width, height), angle))) < SURE:
+        if _certainty(likely, contour.reshape(-1, 2)) < SURE:
             continue
         by = width * height * GROWTH / (2 * (width + height))
         yield _from_top_left(cv2.boxPoints((centre, (width + 2 * by, height + 2 * by), angle)))
 
 
-def _certainty(likely: Array, corners: Array) -> float:
-    """The mean of the map within the corners."""
-    low = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, np.array(likely.shape[::-1]) - 1)
-    high = np.clip(np.ceil(corners.max(axis=0)).astype(int), 0, np.array(likely.shape[::-1]) - 1)
+def _certainty(likely: Array, contour: Array) -> float:
+    """The mean of the map within a contour. Not within its rectangle: a line that is bent fills little of that."""
+    low, high = contour.min(axis=0), contour.max(axis=0)
     inside = np.zeros((high - low + 1)[::-1], np.uint8)
-    cv2.fillPoly(inside, [(corners - low).astype(np.int32)], (1,))
+    cv2.fillPoly(inside, [contour - low], (1,))
     return float(cv2.mean(likely[low[1] : high[1] + 1, low[0] : high[0] + 1], mask=inside)[0])
 
 
