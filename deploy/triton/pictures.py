@@ -1,6 +1,6 @@
 """Photographs for the demo and the tests, out of packages that may be passed on.
 
-docs/models-and-pictures.md says where each comes from and under which license.
+docs/models.md says where each comes from and under which license.
 """
 
 import shutil

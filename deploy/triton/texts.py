@@ -1,6 +1,6 @@
 """Texts for the demo and the tests: paragraphs out of scikit-learn's descriptions of data sets (BSD-3-Clause).
 
-docs/models-and-pictures.md says more. A paragraph is named by its page and the words it begins with, once its markup
+docs/models.md says more. A paragraph is named by its page and the words it begins with, once its markup
 and line ends are gone.
 """
 
