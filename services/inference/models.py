@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from services.inference import runs
 from services.inference.failures import PartAway
 from services.inference.triton import ModelRejected, Triton
+from shared.contracts.jobs import Doorbell
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.tables import CatalogModelRow
 from shared.database.unit_of_work import UnitOfWork, unit_of_work
@@ -65,6 +66,9 @@ class ModelKeeper:
                 return
             await self._update(work, states, away)
             woken = await runs.follow_models(work)
+            if woken:  # workers of the other purpose too
+                work.ring(Doorbell.RUNS)
+                work.ring(Doorbell.PREVIEWS)
         if woken:
             self._on_wake()
 

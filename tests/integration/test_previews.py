@@ -6,13 +6,19 @@ from typing import Any
 import cv2
 import httpx2
 import numpy as np
+import pytest
 
 from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json, subscribed
 from tests.support.servers import PICTURES
 from tests.support.stack import Frontend, set_up
 
-ONTOLOGY: Json = {"tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat", "Cup")]}
+ONTOLOGY: Json = {
+    "tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat", "Cup")],
+    "classifications": [
+        {"type": "radio", "name": "Subject", "options": [{"name": "espresso"}, {"name": "Egyptian cat"}]}
+    ],
+}
 # What differs between a preview and its run by nature.
 _OWN = {"id", "model_run_id"}
 
@@ -46,16 +52,23 @@ async def _pre_labels(gateway: Gateway, path: str) -> list[Json]:
     return [{name: value for name, value in one.items() if name not in _OWN} for one in found]
 
 
-async def test_a_preview_shows_what_its_run_shows(gateway: Gateway, stack: StackProcess) -> None:
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("object_detection", {("chelsea.png", "Cat", None), ("astronaut.png", "Person", None)}),
+        ("image_classification", {("coffee.png", "Subject", "espresso")}),
+    ],
+)
+async def test_a_preview_shows_what_its_run_shows(
+    gateway: Gateway, stack: StackProcess, task: str, expected: set[tuple[str, str, str | None]]
+) -> None:
     frontend = await set_up(gateway, ONTOLOGY, _photographs())
-    model = await frontend.model("object_detection")
+    model = await frontend.model(task)
     preview = await _preview(frontend, model_id=model["id"], threshold=0.3)
     assert (preview["state"], preview["succeeded"], preview["failed"]) == ("completed_with_errors", 4, 1)
     path = f"/v1/previews/{preview['id']}"
     shown = await _pre_labels(gateway, path)
-    assert {("chelsea.png", "Cat"), ("astronaut.png", "Person")} <= {
-        (p["global_key"], p["feature_name"]) for p in shown
-    }
+    assert expected <= {(one["global_key"], one["feature_name"], one["option_name"]) for one in shown}
 
     wanted = {"preview_id": preview["id"], "alignment_version": preview["alignment_version"]}
     run = await gateway.post(f"{frontend.path}/model-runs", wanted)
