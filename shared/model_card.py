@@ -1,11 +1,13 @@
 """The model card: what Prelabel must know to use a model, and nothing it could find out by itself."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal, Self
+from uuid import UUID
 
 from pydantic import Field, JsonValue, model_validator
 
+from shared.errors import FieldError
 from shared.preprocessing import MediaType, Preprocessing
 from shared.tensors import CardPart, Tensor
 
@@ -23,6 +25,8 @@ Task = Literal[
 ]
 AnnotationKind = Literal["bounding_box", "polygon", "mask", "text_entity", "keypoints", "classification"]
 ClassName = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]  # as an alignment takes it
+
+ClassesFrom = Literal["card", "labels_file", "onnx_metadata", "id2label"]
 
 OPEN_ENDED_DECODERS = frozenset({"embeddings"})
 """Decoders whose classes are the user's own criteria."""
@@ -55,6 +59,14 @@ class Quality(CardPart):
     method: str = Field(min_length=1, max_length=1000)
 
 
+class CardProblems(ValueError):
+    """What does not fit together in a card whose fields are right each for itself; pointers into the card."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(error.detail for error in errors))
+        self.errors = tuple(errors)
+
+
 class ModelCard(CardPart):
     name: str = Field(min_length=1, max_length=200, examples=["NanoDet-g 416"])
     slug: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,60}$", examples=["detect-nanodet"])
@@ -64,11 +76,17 @@ class ModelCard(CardPart):
     task: Task
     annotation_kind: AnnotationKind
     classes: tuple[ClassName, ...] = Field(max_length=100_000, description="none where the user writes criteria")
+    classes_from: ClassesFrom | None = Field(
+        default="card", description="where the names of the classes were read; null until that is known"
+    )
     attributes: tuple[str, ...] = Field(default=(), max_length=100, description="what its detections carry besides")
     backend: Literal["onnxruntime", "python"] = "onnxruntime"
     inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=8)
     outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=16)
     max_batch_size: int = Field(ge=1, le=256)
+    batch_axis: Literal["free", "one"] = Field(
+        default="free", description="`one` for a model whose first axis is fixed at 1; it takes one row a call"
+    )
     preprocessing: Preprocessing
     decoder: DecoderChoice
     floor: float = Field(default=0.05, ge=0, le=1, description="the lowest confidence that is stored")
@@ -81,17 +99,26 @@ class ModelCard(CardPart):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if len(set(self.classes)) != len(self.classes):
-            raise ValueError("class names must be unique")
-        if self.default_threshold < self.floor:
-            raise ValueError("default_threshold lies under the floor, below which nothing is stored")
-        if not self.classes and not self.open_ended:
-            raise ValueError("classes are needed, unless the decoder takes criteria")
-        if self.preprocessing.media_type != self.media_type:
-            raise ValueError(f"preprocessing {self.preprocessing.kind!r} does not fit media type {self.media_type!r}")
-        if problem := self.preprocessing.problem(self.inputs):
-            raise ValueError(problem)
+        problems = [FieldError(*problem) for problem in self._problems()]
+        if problems:
+            raise CardProblems(problems)
         return self
+
+    def _problems(self) -> Iterator[tuple[str, str, str]]:
+        if len(set(self.classes)) != len(self.classes):
+            yield "/classes", "duplicate_class", "class names must be unique"
+        if self.default_threshold < self.floor:
+            detail = "default_threshold lies under the floor, below which nothing is stored"
+            yield "/default_threshold", "threshold_under_floor", detail
+        if not self.classes and not self.open_ended and self.classes_from is not None:
+            yield "/classes", "classes_missing", "classes are needed, unless the decoder takes criteria"
+        if self.batch_axis == "one" and self.max_batch_size != 1:
+            yield "/max_batch_size", "batch_too_large", "a model whose batch axis is fixed at 1 takes one row a call"
+        if self.preprocessing.media_type != self.media_type:
+            detail = f"preprocessing {self.preprocessing.kind!r} does not fit media type {self.media_type!r}"
+            yield "/preprocessing", "wrong_media_type", detail
+        if problem := self.preprocessing.problem(self.inputs):
+            yield "/inputs", "wrong_inputs", problem
 
     @property
     def open_ended(self) -> bool:
@@ -117,35 +144,52 @@ def triton_name(slug: str, digest: str) -> str:
 
 def model_digest(card: ModelCard, files: Mapping[str, bytes]) -> str:
     """SHA-256 over the names and contents of all files of the model's version folder and the card's JSON."""
+    return digest_of(card, {name: hashlib.sha256(content).digest() for name, content in files.items()})
+
+
+def digest_of(card: ModelCard, sha256_of_files: Mapping[str, bytes]) -> str:
+    """The same, where the contents are hashed already."""
     digest = hashlib.sha256()
-    for name, content in sorted(files.items()):
-        for part in (name.encode(), content):
-            digest.update(hashlib.sha256(part).digest())
+    for name, content in sorted(sha256_of_files.items()):
+        digest.update(hashlib.sha256(name.encode()).digest() + content)
     digest.update(card.model_dump_json().encode())
     return digest.hexdigest()
+
+
+def own_digest(model_id: UUID, submission: str) -> str:
+    """Of a model that a workspace brought: never that of another entry, so files and Triton names are its alone."""
+    return hashlib.sha256(f"{model_id}:{submission}".encode()).hexdigest()
 
 
 def triton_config(built: BuiltModel) -> str:
     """`config.pbtxt` for Triton's own backends; both tensors lists given, so nothing is auto-completed."""
     card = built.card
-    preferred = sorted({min(8, card.max_batch_size), card.max_batch_size})
+    batched = card.batch_axis == "free"
+    ahead = () if batched else (1,)  # which Triton does not put in by itself
     return "\n".join(
         [
             f'name: "{built.triton_name}"',
             f'backend: "{card.backend}"',
-            f"max_batch_size: {card.max_batch_size}",
-            *(f"input [ {_tensor(tensor)} ]" for tensor in card.inputs),
-            *(f"output [ {_tensor(tensor)} ]" for tensor in card.outputs),
+            f"max_batch_size: {card.max_batch_size if batched else 0}",
+            *(f"input [ {_tensor(tensor, ahead)} ]" for tensor in card.inputs),
+            *(f"output [ {_tensor(tensor, ahead)} ]" for tensor in card.outputs),
             "instance_group [ { count: 1 } ]",
-            # Level 1 is for previews, so that they do not wait behind the batches of a run.
-            f"dynamic_batching {{ preferred_batch_size: {preferred} max_queue_delay_microseconds: 500 "
-            "priority_levels: 2 default_priority_level: 2 }",
+            *([_dynamic_batching(card.max_batch_size)] if batched else []),
             f'parameters {{ key: "prelabel_digest" value {{ string_value: "{built.digest}" }} }}',
             "",
         ]
     )
 
 
-def _tensor(tensor: Tensor) -> str:
+def _dynamic_batching(max_batch_size: int) -> str:
+    preferred = sorted({min(8, max_batch_size), max_batch_size})
+    # Level 1 is for previews, so that they do not wait behind the batches of a run.
+    return (
+        f"dynamic_batching {{ preferred_batch_size: {preferred} max_queue_delay_microseconds: 500 "
+        "priority_levels: 2 default_priority_level: 2 }"
+    )
+
+
+def _tensor(tensor: Tensor, ahead: tuple[int, ...]) -> str:
     datatype = "STRING" if tensor.datatype == "BYTES" else tensor.datatype
-    return f'{{ name: "{tensor.name}" data_type: TYPE_{datatype} dims: {list(tensor.shape)} }}'
+    return f'{{ name: "{tensor.name}" data_type: TYPE_{datatype} dims: {[*ahead, *tensor.shape]} }}'

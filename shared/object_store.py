@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,10 +15,18 @@ from obstore.store import ObjectStore as AnyStore
 from shared.errors import NotFound, TooLarge, Unavailable
 
 SCHEME = "store://"
-_LONGEST_CALL_SECONDS = 30.0
+_LONGEST_CALL_SECONDS, _LONGEST_TRANSFER_SECONDS = 30.0, 600.0
 # A call that takes too long raises TimeoutError, which is an OSError.
 _AWAY = (BaseError, OSError)
 _LONGEST_KEY, _LONGEST_PART = 1024, 255
+_PIECE_BYTES, _PIECES_AT_ONCE = 5 * 1024 * 1024, 2
+_LISTED_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    key: str
+    changed_at: datetime
 
 
 class ObjectStore:
@@ -54,10 +65,69 @@ class ObjectStore:
         detail = f"the object has {found.meta['size']} bytes; at most {max_bytes} are read"
         raise TooLarge(detail, code="content_too_large")
 
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        """Store what comes, however slowly, a few pieces in memory at a time; what was there is replaced.
+
+        What `pieces` raises comes through, and nothing is stored then. Raises Unavailable.
+        """
+        async with _reaching(None):
+            await self._store.put_async(key, pieces, chunk_size=_PIECE_BYTES, max_concurrency=_PIECES_AT_ONCE)
+
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
+        """The object, piece by piece. Raises NotFound or Unavailable."""
+        async with _reaching(_LONGEST_TRANSFER_SECONDS):
+            found = await self._store.get_async(key)
+            async for piece in found.stream(min_chunk_size=_PIECE_BYTES):
+                yield bytes(piece)
+
+    async def has(self, key: str) -> bool:
+        """Raises Unavailable."""
+        try:
+            async with _reaching(_LONGEST_CALL_SECONDS):
+                await self._store.head_async(key)
+        except NotFound:
+            return False
+        return True
+
+    async def move(self, key: str, to: str) -> None:
+        """When it was moved already, nothing happens. Raises NotFound or Unavailable."""
+        try:
+            async with _reaching(_LONGEST_TRANSFER_SECONDS):
+                await self._store.rename_async(key, to)
+        except NotFound:
+            if not await self.has(to):
+                raise
+
+    async def list(self, folder: str) -> AsyncIterator[StoredObject]:
+        """What lies in it, at any depth. Raises Unavailable."""
+        async with _reaching(_LONGEST_TRANSFER_SECONDS):
+            async for found in self._store.list(folder, chunk_size=_LISTED_AT_ONCE):
+                for one in found:
+                    yield StoredObject(one["path"], one["last_modified"])
+
+    async def remove_folder(self, folder: str) -> None:
+        """Everything in it. Raises Unavailable."""
+        for key in [one.key async for one in self.list(folder)]:
+            with suppress(NotFound):
+                async with _reaching(_LONGEST_CALL_SECONDS):
+                    await self._store.delete_async(key)
+
     async def check(self) -> None:
         """Raises whatever the store raises when it cannot be reached."""
         async for _ in self._store.list("readiness-check", chunk_size=1):
             break
+
+
+@asynccontextmanager
+async def _reaching(seconds: float | None) -> AsyncIterator[None]:
+    """What a store raises, in our words."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except FileNotFoundError as error:
+        raise NotFound("the object is not in the store", code="content_not_found") from error
+    except _AWAY as error:
+        raise Unavailable("the object store cannot be reached") from error
 
 
 def _can_exist(key: str) -> bool:

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from shared.model_card import ModelCard
+from shared.served_at import Pin, ServedAt
 
 SampleMethod = Literal["random", "first", "stratified", "chosen"]
 
@@ -28,6 +29,7 @@ class Sample(BaseModel):
 class RunConfiguration(BaseModel):
     """`floor` is the lowest confidence stored; `digest` names the exact model version.
 
+    `served_at` and `pin` are of a model on a server of others, whose digest says nothing of its weights.
     A preview has a `sample`; a run that was submitted from a preview has its `preview_id`.
     """
 
@@ -39,6 +41,8 @@ class RunConfiguration(BaseModel):
     card: ModelCard
     floor: float
     ontology_version: int
+    served_at: ServedAt | None = None
+    pin: Pin | None = None
     criteria: dict[str, str] = {}
     batch_ids: tuple[UUID, ...] = ()
     only_unlabeled: bool = False

@@ -65,6 +65,24 @@ class EgressSettings(BaseSettings):
     )
 
 
+class OwnModelSettings(BaseSettings):
+    """Of the models that workspaces bring along."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    allowed_inference_addresses: tuple[str, ...] = Field(
+        default=(),
+        description="servers of others (Open Inference Protocol, gRPC) that models may be registered at, as a JSON "
+        'list: ["triton.example.org:8001"]',
+    )
+    max_model_file_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1,
+        le=1_900_000_000,  # a message of gRPC ends at 2 GiB
+        description="largest ONNX file of a model of one's own; its loading takes four times that in memory",
+    )
+
+
 class OperationSettings(BaseSettings):
     """Of every service that works on operations."""
 

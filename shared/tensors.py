@@ -1,10 +1,11 @@
 """Inputs and outputs of a model, as its card declares them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Datatype = Literal["BOOL", "UINT8", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"]
+Axis = Annotated[int, Field(ge=-1, le=2**31 - 1)]
 
 
 class CardPart(BaseModel):
@@ -19,7 +20,7 @@ class Tensor(CardPart):
     # What stands in the text of config.pbtxt without being quoted.
     name: str = Field(min_length=1, max_length=200, pattern=r'^[^"\\\x00-\x1f]+$')
     datatype: Datatype
-    shape: tuple[int, ...]
+    shape: tuple[Axis, ...] = Field(max_length=8)
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether a row of this shape fits."""

@@ -15,6 +15,7 @@ from services.api.idempotency import REPLAYED
 from services.api.metrics import HttpMetrics
 from services.api.middleware import REQUEST_ID, RequestContext
 from services.api.model_catalog import routes as model_catalog
+from services.api.model_registration import routes as model_registration
 from services.api.model_runs import routes as model_runs
 from services.api.notifications import routes as notifications
 from services.api.operations import routes as operations
@@ -32,6 +33,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     projects.router,
     data_rows.router,
     model_catalog.router,
+    model_registration.router,
     previews.router,
     model_runs.router,
     review.router,
@@ -44,7 +46,7 @@ _TAGS: Sequence[dict[str, str]] = (
     {"name": "access", "description": "Members, their API keys, and tickets for websockets."},
     {"name": "projects", "description": "Projects, their ontologies, readiness and event log."},
     {"name": "data-rows", "description": "Things to label, their content, and batches of them."},
-    {"name": "models", "description": "The model catalog, and how a model fits a project."},
+    {"name": "models", "description": "The model catalog, how a model fits a project, and models of one's own."},
     {"name": "previews", "description": "A model tried on a sample, before it is run on everything."},
     {"name": "model-runs", "description": "Model runs: submit, watch, cancel; their outcomes and pre-labels."},
     {"name": "review", "description": "What people decide about pre-labels, and the labels that come of it."},

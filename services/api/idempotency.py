@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.api.checked_requests import CheckedRoute, Handler, content_type_of, is_json
+from services.api.checked_requests import MAX_BODY_BYTES, CheckedRoute, Handler, content_type_of, is_json
 from shared.database.tables import IdempotencyKeyRow
 from shared.errors import Conflict, Malformed, Unprocessable
 
@@ -45,8 +45,11 @@ class IdempotentRoute(CheckedRoute):
     """The route class of every router: checks what no schema can, and gives a repeated POST its first answer."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        if options.get("status_code") in _CREATING:
-            options["openapi_extra"] = {**(options.get("openapi_extra") or {}), "parameters": [_PARAMETER]}
+        extra = options.get("openapi_extra") or {}
+        if (
+            options.get("status_code") in _CREATING and MAX_BODY_BYTES not in extra
+        ):  # streams are repeated by their content
+            options["openapi_extra"] = {**extra, "parameters": [_PARAMETER]}
         super().__init__(path, endpoint, **options)
 
     def wrap(self, handle: Handler) -> Handler:

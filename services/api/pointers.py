@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.errors import FieldError
+from shared.model_card import CardProblems
 
 _NOTHING = object()
 _WORDS = {
@@ -25,10 +26,14 @@ def escape(part: int | str) -> str:
 
 def field_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldError]:
     """Pydantic's errors as ours; `body` is what was validated, and locations are relative to it."""
-    found = [
-        FieldError(pointer_of(error["loc"], body, missing=error["type"] == "missing"), error["type"], words(error))
-        for error in errors
-    ]
+    found: list[FieldError] = []
+    for error in errors:
+        pointer = pointer_of(error["loc"], body, missing=error["type"] == "missing")
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, CardProblems):
+            found += [FieldError(pointer + one.pointer, one.code, one.detail) for one in cause.errors]
+        else:
+            found.append(FieldError(pointer, error["type"], words(error)))
     # Where an item is wrong, pydantic counts the array as too short for the want of it.
     inner = {error.pointer.rpartition("/")[0] for error in found}
     return [error for error in found if error.code != "too_short" or error.pointer not in inner]

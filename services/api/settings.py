@@ -2,10 +2,17 @@
 
 from pydantic import Field
 
-from shared.settings import EgressSettings, ObjectStoreSettings, OperationSettings, PageTokenSettings, SharedSettings
+from shared.settings import (
+    EgressSettings,
+    ObjectStoreSettings,
+    OperationSettings,
+    OwnModelSettings,
+    PageTokenSettings,
+    SharedSettings,
+)
 
 
-class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageTokenSettings):
+class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageTokenSettings, OwnModelSettings):
     api_host: str = Field(default="127.0.0.1", description="address the api listens on")
     api_port: int = Field(default=8000, ge=0, le=65535, description="port the api listens on")
     public_notifier_url: str | None = Field(
@@ -27,6 +34,7 @@ class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageToken
         ge=0,
         description="detections up to which a run is shown by another alignment within the request; more: an operation",
     )
+    max_own_models: int = Field(default=100, ge=0, description="models of its own a workspace may have")
     shutdown_grace_seconds: int = Field(
         default=10, ge=0, le=600, description="how long requests may go on after SIGTERM"
     )

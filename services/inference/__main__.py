@@ -9,15 +9,17 @@ import uvloop
 from services.inference.inputs.content import ContentReader
 from services.inference.machinery import Machinery
 from services.inference.progress import ProgressReporter, report_progress
+from services.inference.registration.register import Registrar
 from services.inference.settings import InferenceSettings
 from services.inference.triton import Triton
-from services.inference.worker import Worker
+from services.inference.worker import ACTOR, Worker
 from shared.contracts.jobs import Doorbell
 from shared.database.engine import create_engine, create_sessions
 from shared.egress import Egress
 from shared.hints import Hints
 from shared.lifecycle import Life, create_health_app, live, serve_health
 from shared.object_store import ObjectStore
+from shared.operations import Company, OperationWorker
 from shared.queue import JobQueue, answer_doorbell
 from shared.signals import Signals
 from shared.telemetry import configure_logging
@@ -36,23 +38,26 @@ async def main() -> None:
     with ThreadPoolExecutor(settings.inference_threads, "prepare") as threads:
         store = ObjectStore(settings.object_store_url)
         reader = ContentReader(store, egress)
-        worker = Worker(Machinery(settings, create_sessions(engine), store, reader, triton, threads), signals)
+        machinery = Machinery(settings, create_sessions(engine), store, reader, triton, threads)
+        worker = Worker(machinery, signals)
         try:
-            await _serve(worker, settings, signals)
+            await _serve(worker, machinery, signals)
         finally:
+            await machinery.servers.close()
             await triton.close()
             await egress.close()
             await signals.close()
             await engine.dispose()
 
 
-async def _serve(worker: Worker, settings: InferenceSettings, signals: Signals) -> None:
-    stopping = asyncio.Event()
+async def _serve(worker: Worker, machinery: Machinery, signals: Signals) -> None:
+    settings, stopping = machinery.settings, asyncio.Event()
+    redis_url = settings.redis_url.get_secret_value()
     doorbell = Doorbell.RUNS if settings.inference_purpose == "run" else Doorbell.PREVIEWS
     reporter = ProgressReporter(worker.sessions, signals.hints)
     health = create_health_app("Prelabel inference", worker.sessions, stopping.is_set)
     helpers = [
-        answer_doorbell(settings.redis_url.get_secret_value(), doorbell, worker.on_ring),
+        answer_doorbell(redis_url, doorbell, worker.on_ring),
         worker.beat(),
         worker.keeper.keep(),
         worker.names.keep(),
@@ -60,7 +65,22 @@ async def _serve(worker: Worker, settings: InferenceSettings, signals: Signals) 
         report_progress(reporter, worker.held),
         serve_health(health, settings.inference_host, settings.inference_metrics_port),
     ]
-    await live(Life([worker.work()], helpers, worker.stop, settings.inference_drain_seconds, stopping))
+    works, stop = [worker.work()], worker.stop
+    if settings.inference_purpose == "run":  # nothing may delay previews
+        registrar = Registrar(machinery, worker.models, worker.keeper.replicas)
+        company = Company(worker.sessions, signals, settings, ACTOR)
+        operations = OperationWorker(company, registrar.handlers)
+        works.append(operations.work())
+        helpers += [
+            answer_doorbell(redis_url, Doorbell.INFERENCE_OPERATIONS, operations.on_ring),
+            operations.beat(),
+        ]
+
+        def stop() -> None:
+            worker.stop()
+            operations.stop()
+
+    await live(Life(works, helpers, stop, settings.inference_drain_seconds, stopping))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from services.inference.budget import ByteBudget
 from services.inference.inputs.content import ContentReader
+from services.inference.servers import Servers
 from services.inference.settings import InferenceSettings
 from services.inference.solitude import Solitude
 from services.inference.speed import Speedometer
@@ -29,8 +30,13 @@ class Machinery:
     solitude: Solitude = field(default_factory=Solitude)
     speed: Speedometer = field(default_factory=Speedometer)
     contents: ByteBudget = field(init=False)
+    servers: Servers = field(init=False)
 
     def __post_init__(self) -> None:
+        servers = Servers(
+            self.triton, self.settings.allowed_inference_addresses, self.settings.inference_deadline_seconds
+        )
+        object.__setattr__(self, "servers", servers)
         object.__setattr__(self, "contents", ByteBudget(self.settings.inference_content_bytes))
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:

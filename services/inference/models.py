@@ -1,28 +1,40 @@
 """Keeps Triton at the wanted set of models and the catalog's live state true. One worker at a time does it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select, update
 
 from services.inference import runs
 from services.inference.failures import PartAway
+from services.inference.machinery import Machinery
+from services.inference.own_models import DeadModel, OwnModels
+from services.inference.replicas import Replicas, States
 from services.inference.triton import ModelRejected, Triton
+from services.inference.watch import ForeignWatch
 from shared.contracts.jobs import Doorbell
-from shared.database.engine import DATABASE_ERRORS, Sessions
+from shared.database.engine import DATABASE_ERRORS
+from shared.database.model_registrations import FAILED, REGISTERING
 from shared.database.tables import CatalogModelRow
 from shared.database.unit_of_work import UnitOfWork, unit_of_work
 from shared.model_card import triton_name
+from shared.served_at import ServedAt
 from shared.signals import Signals
 from shared.telemetry import logger
 
 _INTERVAL_SECONDS = 1.0
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
+_OF_ANOTHER = timedelta(seconds=10)
 _LOCK_KEY = 0x70726C  # any number that nothing else locks
+_WORST_LAST = ("ready", "loading", "unavailable")
+_NOT_LOADED: tuple[type[Exception], ...] = (PartAway, ModelRejected, *DATABASE_ERRORS)
 
 log = logger(__name__)
+
+Load = Callable[[Triton], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,40 +43,86 @@ class _Live:
     reason: str | None
 
 
-class ModelKeeper:
-    """Follows Triton: loads what is missing, says what is ready, stalls and wakes the runs that wait for it."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A model that is to be there, without its card."""
 
-    def __init__(self, triton: Triton, sessions: Sessions, signals: Signals, on_wake: Callable[[], None]) -> None:
-        self._triton = triton
-        self._sessions = sessions
+    model_id: UUID
+    own: bool
+    slug: str
+    digest: str
+    state: str
+    state_reason: str | None
+    state_changed_at: datetime
+    served_at: ServedAt | None
+
+    @property
+    def name(self) -> str:
+        return triton_name(self.slug, self.digest)
+
+    def begun_by_another(self) -> bool:
+        """Another worker loads it; if that one died, this one begins a little later."""
+        return self.state == "loading" and datetime.now(UTC) - self.state_changed_at < _OF_ANOTHER
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A model on one replica, and what that says of it."""
+
+    address: str
+    found: tuple[str, str] | None
+
+    def of(self, model: _Kept) -> tuple[str, str]:
+        return self.address, model.name
+
+
+class ModelKeeper:
+    """Follows Triton: loads what is missing, says what is ready, stalls and wakes the runs that wait for it.
+
+    On every replica of it; models of one's own come out of the object store, since no repository has them.
+    """
+
+    def __init__(self, machinery: Machinery, signals: Signals, on_wake: Callable[[], None]) -> None:
+        settings = machinery.settings
+        self.replicas = Replicas(machinery.triton, settings.triton_url, settings.inference_deadline_seconds)
+        self._sessions = machinery.sessions
         self._signals = signals
         self._on_wake = on_wake
+        self._own = OwnModels(machinery.sessions, machinery.store, self.replicas, settings.model_load_seconds)
+        self._foreign = ForeignWatch(machinery.servers)
         self._loading: set[asyncio.Task[None]] = set()
-        self._busy: set[str] = set()
+        self._busy: set[tuple[str, str]] = set()
+        self._refused: dict[tuple[str, str], str] = {}
+        self._broken: set[str] = set()
 
     async def keep(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                await self._look()
-            except DATABASE_ERRORS as error:
-                log.warning("model_watch_failed", error=type(error).__name__)
-            await asyncio.sleep(_INTERVAL_SECONDS)
+        try:
+            while True:
+                try:
+                    await self._look()
+                except DATABASE_ERRORS as error:
+                    log.warning("model_watch_failed", error=type(error).__name__)
+                await asyncio.sleep(_INTERVAL_SECONDS)
+        finally:
+            await self.replicas.close()
 
     def mend(self, model: str) -> None:
         """Load a model anew that says ready but cannot answer."""
-        self._begin(model, self._triton.reload)
+        self._broken.add(model)
 
     async def _look(self) -> None:
+        states: Mapping[str, States] = {}
+        away = None
         try:
-            states = await self._triton.states()
-            away = None
-        except (PartAway, ModelRejected) as error:
-            states, away = {}, _Live("unavailable", f"Triton does not answer: {error}"[:300])
+            states = await self.replicas.states()
+        except PartAway as error:
+            away = _Live("unavailable", f"Triton does not answer: {error}"[:300])
         async with unit_of_work(self._sessions, self._signals, "service:inference") as work:
             if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK_KEY))):
                 return
             await self._update(work, states, away)
+            self._own.clean(await _dead(work), states)
             woken = await runs.follow_models(work)
             if woken:  # workers of the other purpose too
                 work.ring(Doorbell.RUNS)
@@ -72,40 +130,113 @@ class ModelKeeper:
         if woken:
             self._on_wake()
 
-    async def _update(self, work: UnitOfWork, states: dict[str, tuple[str, str]], away: _Live | None) -> None:
-        for model in await work.session.scalars(select(CatalogModelRow).order_by(CatalogModelRow.id)):
-            name = triton_name(model.slug, model.digest)
-            live = away or self._live(name, states.get(name))
-            if (model.state, model.state_reason) != (live.state, live.reason):
-                model.state, model.state_reason = live.state, live.reason
-                model.state_changed_at = datetime.now(UTC)
-                log.info("model_state", model=name, state=live.state, reason=live.reason)
+    async def _update(self, work: UnitOfWork, states: Mapping[str, States], away: _Live | None) -> None:
+        for model in await _kept(work):
+            live = self._of_others(model.served_at) if model.served_at else away or self._everywhere(model, states)
+            if live is not None and (model.state, model.state_reason) != (live.state, live.reason):
+                changed = {"state": live.state, "state_reason": live.reason, "state_changed_at": datetime.now(UTC)}
+                # Not one that somebody has begun to register or removed meanwhile.
+                same = update(CatalogModelRow).where(
+                    CatalogModelRow.id == model.model_id, CatalogModelRow.state == model.state
+                )
+                await work.session.execute(same.values(**changed))
+                log.info("model_state", model=model.slug, state=live.state, reason=live.reason)
 
-    def _live(self, name: str, found: tuple[str, str] | None) -> _Live:
-        if name in self._busy:
+    def _of_others(self, where: ServedAt) -> _Live | None:
+        """None while it was not asked yet."""
+        found = self._foreign.state(where)
+        return None if found is None else _Live(*found)
+
+    def _everywhere(self, model: _Kept, states: Mapping[str, States]) -> _Live:
+        broken = model.name in self._broken
+        self._broken.discard(model.name)
+        places = [_Place(address, known.get(model.name)) for address, known in states.items()]
+        lives = [self._mended(model, place) if broken else self._live(model, place) for place in places]
+        return max(lives, key=lambda live: _WORST_LAST.index(live.state))
+
+    def _mended(self, model: _Kept, place: _Place) -> _Live:
+        if place.of(model) not in self._busy:
+            self._begin(place.of(model), self._own.reloading(model.model_id) if model.own else _reloading(model.name))
+        return _Live("loading", None)
+
+    def _live(self, model: _Kept, place: _Place) -> _Live:
+        key = place.of(model)
+        if key in self._busy:
             return _Live("loading", None)
-        if found is None:
+        if place.found is None and not model.own:
             return _Live("unavailable", "the model is not in Triton's repository")
-        state, reason = found
+        state, reason = place.found or ("UNAVAILABLE", self._refused.get(key, ""))
         if state == "READY":
+            self._refused.pop(key, None)
             return _Live("ready", None)
+        if state == "UNAVAILABLE" and model.own:
+            return self._load_own(model, key, reason)
         if state == "UNAVAILABLE":
-            self._begin(name, self._triton.load)
+            self._begin(key, _loading(model.name))
         return _Live("loading" if state == "LOADING" else "unavailable", reason or None)
 
-    def _begin(self, model: str, load: Callable[[str], Awaitable[None]]) -> None:
-        if model in self._busy:
-            return
-        self._busy.add(model)
-        task = asyncio.create_task(self._load(model, load))
+    def _load_own(self, model: _Kept, key: tuple[str, str], refused: str) -> _Live:
+        if not model.begun_by_another():
+            self._begin(key, self._own.loading(model.model_id))
+        return _Live("unavailable", refused) if refused else _Live("loading", None)
+
+    def _begin(self, place: tuple[str, str], load: Load) -> None:
+        self._busy.add(place)
+        task = asyncio.create_task(self._load(place, load))
         self._loading.add(task)
         task.add_done_callback(self._loading.discard)
 
-    async def _load(self, model: str, load: Callable[[str], Awaitable[None]]) -> None:
+    async def _load(self, place: tuple[str, str], load: Load) -> None:
+        address, model = place
         try:
-            await load(model)
-        except (PartAway, ModelRejected) as error:
-            log.warning("model_not_loaded", model=model, reason=str(error)[:300])
+            replica = (await self.replicas.all()).get(address)
+            if replica is not None:
+                await load(replica)
+        except _NOT_LOADED as error:
+            self._refused[place] = str(error)[:300]
+            log.warning("model_not_loaded", model=model, at=address, reason=str(error)[:300])
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
         finally:
-            self._busy.discard(model)
+            self._busy.discard(place)
+
+
+async def _kept(work: UnitOfWork) -> list[_Kept]:
+    row = CatalogModelRow
+    found = await work.session.execute(
+        select(
+            row.id,
+            row.workspace_id.is_not(None),
+            row.slug,
+            row.digest,
+            row.state,
+            row.state_reason,
+            row.state_changed_at,
+            row.served_at,
+        )
+        .where(row.deleted_at.is_(None), row.state.not_in((REGISTERING, FAILED)))
+        .order_by(row.id)
+    )
+    return [_Kept(*one[:7], ServedAt.model_validate(one[7]) if one[7] else None) for one in found]
+
+
+async def _dead(work: UnitOfWork) -> list[DeadModel]:
+    """Those of workspaces whose traces may still be there."""
+    row = CatalogModelRow
+    found = await work.session.execute(
+        select(row.id, row.slug, row.digest, func.coalesce(row.deleted_at, row.state_changed_at), row.cleaned_at)
+        .where(
+            row.workspace_id.is_not(None),
+            or_(row.state == FAILED, row.deleted_at.is_not(None)),
+            or_(row.cleaned_at.is_(None), row.cleaned_at > func.now() - func.make_interval(0, 0, 0, 0, 1)),
+        )
+        .order_by(row.id)
+    )
+    return [DeadModel(*one) for one in found]
+
+
+def _loading(name: str) -> Load:
+    return lambda replica: replica.load(name)
+
+
+def _reloading(name: str) -> Load:
+    return lambda replica: replica.reload(name)

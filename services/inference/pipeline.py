@@ -21,7 +21,6 @@ from services.inference.patience import patiently
 from services.inference.results import Failed, Succeeded
 from services.inference.segments import Claim, LeaseLost
 from services.inference.served_model import ServedModel
-from services.inference.served_models import check_version
 from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected
 from shared.database.engine import DATABASE_ERRORS
 from shared.telemetry import logger
@@ -149,12 +148,12 @@ class Pipeline:
     async def _call(self, batch: PreparedBatch) -> dict[str, Array]:
         """Whoever was away may come back as another version, and that is looked at before its answers are taken."""
         BATCH_ROWS.observe(len(batch.rows))
-        configuration, triton = self._claim.configuration, self._parts.triton
+        configuration, servers = self._claim.configuration, self._parts.servers
         if self._was_away:
-            await check_version(triton, configuration)
+            await servers.check_version(configuration)
             self._was_away = False
         try:
-            return await triton.infer(configuration.triton_model, self._card, batch.tensors)
+            return await servers.infer(configuration, batch.tensors)
         except ModelAway:
             self._was_away = True
             raise

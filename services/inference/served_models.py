@@ -17,7 +17,8 @@ from services.inference.inputs import prepare_batch
 from services.inference.inputs.content import Content
 from services.inference.inputs.tokenized import open_tokenizer
 from services.inference.served_model import ServedModel, Vocabulary
-from services.inference.triton import Array, BadModelOutput, ModelRejected, Triton
+from services.inference.servers import Servers
+from services.inference.triton import Array, BadModelOutput, ModelRejected
 from shared.errors import NotFound, TooLarge, Unavailable
 from shared.model_files import MAX_FILE_BYTES, model_file_key
 from shared.object_store import ObjectStore
@@ -50,16 +51,10 @@ class _Recent(Generic[Key, Value]):
             self._values.popitem(last=False)
 
 
-async def check_version(triton: Triton, configuration: RunConfiguration) -> None:
-    """All results of a run come from one model version. Raises ModelUnusable when Triton serves another."""
-    if await triton.digest(configuration.triton_model) != configuration.digest:
-        raise ModelUnusable("Triton serves another version of the model than the run began with")
-
-
 class ServedModels:
-    def __init__(self, store: ObjectStore, triton: Triton, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, store: ObjectStore, servers: Servers, threads: ThreadPoolExecutor) -> None:
         self._store = store
-        self._triton = triton
+        self._servers = servers
         self._threads = threads
         self._tokenizers: _Recent[str, Tokenizer] = _Recent(_TOKENIZERS)
         self._embeddings: _Recent[tuple[str, str], Array] = _Recent(_EMBEDDINGS)
@@ -102,12 +97,14 @@ class ServedModels:
         size = model.card.max_batch_size
         for start in range(0, len(missing), size):
             some = missing[start : start + size]
-            for text, vector in (await self._embed(configuration.triton_model, model, some)).items():
+            for text, vector in (await self._embed(configuration, model, some)).items():
                 self._embeddings.put((configuration.digest, text), vector)
                 known[text] = vector
         return np.stack([vector for vector in (known[text] for text in texts) if vector is not None])
 
-    async def _embed(self, triton_model: str, model: ServedModel, texts: Sequence[str]) -> Mapping[str, Array]:
+    async def _embed(
+        self, configuration: RunConfiguration, model: ServedModel, texts: Sequence[str]
+    ) -> Mapping[str, Array]:
         contents = [Content(UUID(int=n), text.encode(), b"", first_read=False) for n, text in enumerate(texts)]
         prepared = await self._in_thread(partial(prepare_batch, model, contents))
         if prepared.failed:
@@ -117,7 +114,7 @@ class ServedModels:
         found: dict[str, Array] = {}
         for batch in prepared.batches():
             try:
-                outputs = await self._triton.infer(triton_model, model.card, batch.tensors)
+                outputs = await self._servers.infer(configuration, batch.tensors)
                 vectors = embed_batch(model.card, outputs, len(batch.rows))
             except (ModelRejected, BadModelOutput) as error:
                 raise ModelUnusable(f"the model does not take the criteria: {error}"[:500]) from error

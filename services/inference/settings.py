@@ -4,10 +4,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.settings import EgressSettings, ObjectStoreSettings, SharedSettings
+from shared.settings import (
+    EgressSettings,
+    ObjectStoreSettings,
+    OperationSettings,
+    OwnModelSettings,
+    SharedSettings,
+)
 
 
-class InferenceSettings(SharedSettings, ObjectStoreSettings, EgressSettings):
+class InferenceSettings(SharedSettings, ObjectStoreSettings, EgressSettings, OperationSettings, OwnModelSettings):
     triton_url: str = Field(description="gRPC address of Triton, host:port")
     inference_host: str = Field(default="127.0.0.1", description="address health and metrics are served on")
     inference_metrics_port: int = Field(default=8002, ge=1, le=65535, description="port of health and metrics")
@@ -32,3 +38,9 @@ class InferenceSettings(SharedSettings, ObjectStoreSettings, EgressSettings):
     inference_drain_seconds: float = Field(
         default=20, gt=0, description="how long a stopping worker finishes its batches"
     )
+    onnx_max_ir_version: int = Field(
+        default=10, ge=3, description="newest IR version of an ONNX file that the Triton server reads"
+    )
+    onnx_max_opset: int = Field(default=21, ge=7, description="newest ONNX opset that the Triton server reads")
+    onnx_check_seconds: float = Field(default=120, gt=0, description="longest the check of an ONNX file may take")
+    model_load_seconds: float = Field(default=120, gt=0, description="longest Triton may take to load a model")

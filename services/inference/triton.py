@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import numpy as np
 import tritonclient.grpc.aio as grpcclient
+from google.protobuf import json_format, text_format
 from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from services.inference.failures import PartAway
-from shared.model_card import ModelCard
+from shared.model_card import BuiltModel, ModelCard, triton_config
+from shared.model_files import WEIGHTS
 from shared.tensors import Datatype, Tensor
 
 Array = NDArray[Any]
@@ -53,6 +57,26 @@ class BadModelOutput(Exception):
     """The answer has another shape, type or count than the card says, or holds NaN. Never paired by position."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedTensor:
+    """`shape` with the batch axis, where the server counts it in; -1 where a side is free."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """A model as its server reports it."""
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[ReportedTensor, ...]
+    outputs: tuple[ReportedTensor, ...]
+
+
 class Triton:
     """One client a process and event loop. Every call has a deadline: a stopped server would hang it for ever."""
 
@@ -66,8 +90,10 @@ class Triton:
         # 0 is the model's own; a model that knows no levels takes any.
         self._priority = 1 if is_urgent else 0
 
-    async def infer(self, model: str, card: ModelCard, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """One array for each output of the card, first axis the batch.
+    async def infer(
+        self, model: str, card: ModelCard, inputs: Mapping[str, Array], version: str = ""
+    ) -> dict[str, Array]:
+        """One array for each output of the card, first axis the batch. Without a version the server chooses one.
 
         Raises ModelAway, ModelRejected or BadModelOutput.
         """
@@ -76,6 +102,7 @@ class Triton:
             answer = await self._client.infer(
                 model,
                 [_tensor(tensor, inputs[tensor.name]) for tensor in card.inputs],
+                model_version=version,
                 outputs=[grpcclient.InferRequestedOutput(tensor.name) for tensor in card.outputs],
                 priority=self._priority,
                 client_timeout=self._deadline,
@@ -96,13 +123,34 @@ class Triton:
     async def states(self) -> dict[str, tuple[str, str]]:
         """State and reason of every model Triton knows of. Raises ModelAway."""
         try:
-            answer = await self._client.get_model_repository_index(as_json=True, client_timeout=5)
+            index = await self._client.get_model_repository_index(as_json=True, client_timeout=5)
+            loaded = await self._client.get_inference_statistics(as_json=True, client_timeout=5)
         except InferenceServerException as error:
             raise _sorted(error) from error
-        return {
+        # What was loaded with its files stands in no repository, and so not in the index.
+        return {model["name"]: ("READY", "") for model in loaded.get("model_stats", [])} | {
             model["name"]: (model.get("state", "UNAVAILABLE"), model.get("reason", ""))
-            for model in answer.get("models", [])
+            for model in index.get("models", [])
         }
+
+    async def ready(self, model: str, version: str = "") -> bool:
+        """Raises ModelAway when nobody answers."""
+        try:
+            return bool(await self._client.is_model_ready(model, version, client_timeout=3))
+        except InferenceServerException as error:
+            raise _sorted(error) from error
+
+    async def metadata(self, model: str, version: str = "") -> Metadata:
+        """Raises ModelAway, or ModelRejected."""
+        try:
+            found = await self._client.get_model_metadata(model, version, client_timeout=5)
+        except InferenceServerException as error:
+            raise _sorted(error) from error
+        inputs, outputs = (
+            tuple(ReportedTensor(one.name, one.datatype, tuple(one.shape)) for one in tensors)
+            for tensors in (found.inputs, found.outputs)
+        )
+        return Metadata(found.name, tuple(found.versions), found.platform, inputs, outputs)
 
     async def load(self, model: str) -> None:
         """Raises ModelAway, or ModelRejected with Triton's reason."""
@@ -111,12 +159,30 @@ class Triton:
         except InferenceServerException as error:
             raise _sorted(error) from error
 
-    async def reload(self, model: str) -> None:
-        """Unload, then load: loading alone changes nothing while the configuration is the same."""
+    async def load_with_weights(self, built: BuiltModel, weights: bytes, timeout_seconds: float) -> None:
+        """Load a model that is in no repository; Triton keeps it until it ends. When it is loaded already, nothing
+        happens. Raises ModelAway, or ModelRejected with Triton's reason."""
+        config = text_format.Parse(triton_config(built), model_config_pb2.ModelConfig())
+        try:
+            await self._client.load_model(
+                built.triton_name,
+                config=json_format.MessageToJson(config, preserving_proto_field_name=True),
+                files={f"file:1/{WEIGHTS}": weights},
+                client_timeout=timeout_seconds,
+            )
+        except InferenceServerException as error:
+            raise _sorted(error) from error
+
+    async def unload(self, model: str) -> None:
+        """Returns at once. Raises ModelAway."""
         try:
             await self._client.unload_model(model, client_timeout=30)
         except InferenceServerException as error:
             raise _sorted(error) from error
+
+    async def reload(self, model: str) -> None:
+        """Unload, then load: loading alone changes nothing while the configuration is the same."""
+        await self.unload(model)
         await asyncio.sleep(0.5)
         await self.load(model)
 

@@ -17,7 +17,7 @@ from services.inference.models import ModelKeeper
 from services.inference.names import NameEmbedder
 from services.inference.pipeline import Pipeline
 from services.inference.segments import Claim, Lease, LeaseLost, UnreadableRun
-from services.inference.served_models import ServedModels, check_version
+from services.inference.served_models import ServedModels
 from services.inference.speed import report_speed
 from services.inference.triton import ModelBroken
 from shared.database.engine import DATABASE_ERRORS, Sessions
@@ -25,7 +25,7 @@ from shared.database.unit_of_work import unit_of_work
 from shared.signals import Signals
 from shared.telemetry import logger
 
-_ACTOR = "service:inference"
+ACTOR = "service:inference"
 _PAUSE_SECONDS = 0.5
 
 log = logger(__name__)
@@ -36,7 +36,7 @@ class Worker:
         self._parts = machinery
         self._settings = machinery.settings
         self._signals = signals
-        self._models = ServedModels(machinery.store, machinery.triton, machinery.threads)
+        self.models = ServedModels(machinery.store, machinery.servers, machinery.threads)
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._woken = asyncio.Event()
         self._rings = 0
@@ -44,8 +44,8 @@ class Worker:
         self._pipelines: dict[Lease, Pipeline] = {}
         self._lanes: dict[Lease, asyncio.Task[None]] = {}
         self.held: dict[Lease, Claim] = {}
-        self.names = NameEmbedder(machinery.sessions, self._models, self._settings.inference_poll_seconds)
-        self.keeper = ModelKeeper(machinery.triton, machinery.sessions, signals, self.wake)
+        self.names = NameEmbedder(machinery.sessions, self.models, self._settings.inference_poll_seconds)
+        self.keeper = ModelKeeper(machinery, signals, self.wake)
 
     @property
     def sessions(self) -> Sessions:
@@ -125,7 +125,7 @@ class Worker:
 
     async def _claim(self) -> Claim | None:
         held_projects = [claim.project_id for claim in self.held.values()]
-        async with unit_of_work(self._parts.sessions, self._signals, _ACTOR) as work:
+        async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
             claim = await segments.claim(
                 work,
                 purpose=self._settings.inference_purpose,
@@ -161,7 +161,7 @@ class Worker:
         except ModelUnusable as unusable:
             await self._fail(claim.model_run_id, str(unusable))
             return
-        async with unit_of_work(self._parts.sessions, self._signals, _ACTOR) as work:
+        async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
             if done:
                 await segments.finish(work, claim)
             else:
@@ -169,8 +169,8 @@ class Worker:
 
     async def _work_through(self, claim: Claim) -> bool:
         """True when every row has its outcome. Raises ModelUnusable when the run cannot go on."""
-        await check_version(self._parts.triton, claim.configuration)
-        model = await self._models.served(claim.configuration)
+        await self._parts.servers.check_version(claim.configuration)
+        model = await self.models.served(claim.configuration)
         pipeline = Pipeline(self._parts, claim, model)
         self._pipelines[claim.lease] = pipeline
         if self._stopping:  # told to while the model was asked
@@ -182,7 +182,7 @@ class Worker:
             del self._pipelines[claim.lease]
 
     async def _fail(self, model_run_id: UUID, reason: str) -> None:
-        async with unit_of_work(self._parts.sessions, self._signals, _ACTOR) as work:
+        async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
             await runs.fail(work, model_run_id, reason)
 
     async def _give_back(self, claim: Claim, error: BaseException) -> None:

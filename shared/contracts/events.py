@@ -176,6 +176,34 @@ class OperationCancelled(OperationEvent):
     type = "operation.cancelled"
 
 
+class ModelEvent(Event):
+    """Of a model that the workspace brought; `model_version` is the card's."""
+
+    subject_kind = "model"
+
+    model_id: UUID
+    slug: str
+    model_version: str
+
+
+class ModelReady(ModelEvent):
+    type = "model.ready"
+    notifies = True
+
+
+class ModelFailed(ModelEvent):
+    """It could not be registered; `reason` is meant for people."""
+
+    type = "model.failed"
+    notifies = True
+
+    reason: str | None = None
+
+
+class ModelDeleted(ModelEvent):
+    type = "model.deleted"
+
+
 class ApiKeyCreated(Event):
     type = "api_key.created"
     subject_kind = "api_key"
@@ -231,6 +259,9 @@ EVENTS: tuple[type[Event], ...] = (
     OperationSucceeded,
     OperationFailed,
     OperationCancelled,
+    ModelReady,
+    ModelFailed,
+    ModelDeleted,
     ApiKeyCreated,
     ApiKeySuspended,
     ApiKeyRevoked,

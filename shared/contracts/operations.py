@@ -1,7 +1,7 @@
 """Every kind of operation: long work beside requests.
 
 To add one: name it here with the doorbell of the service that runs it, and its handler in that service's registry
-(`services/api/worker.py` has the api's).
+(`services/api/worker.py` has the api's, `services/inference/registration` the inference service's).
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ ENDED: frozenset[OperationState] = frozenset({"succeeded", "failed", "cancelled"
 
 OPERATION_KINDS: Mapping[str, Doorbell] = {
     "realign_model_run": Doorbell.OPERATIONS,
+    "model_registration": Doorbell.INFERENCE_OPERATIONS,
 }
 
 

@@ -4,7 +4,7 @@ A worker proves its right to write by the lease's generation, inside its transac
 segments, runs and streams.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.events import OperationCancelled, OperationEvent, OperationFailed, OperationSucceeded
 from shared.contracts.http import problem_of
 from shared.contracts.operations import OPERATION_KINDS, OperationProgress, OperationState
+from shared.database import model_registrations
 from shared.database.tables import OperationRow
 from shared.database.unit_of_work import UnitOfWork
 from shared.errors import PrelabelError
@@ -28,6 +29,10 @@ _EVENTS: Mapping[OperationState, type[OperationEvent]] = {
     "failed": OperationFailed,
     "cancelled": OperationCancelled,
 }
+_WITHOUT_SUCCESS: Mapping[str, Callable[[UnitOfWork, OperationRow], Awaitable[None]]] = {
+    model_registrations.KIND: model_registrations.leave_failed,
+}
+"""What else changes in the transaction in which an operation of a kind fails or is cancelled."""
 _LONGEST_DETAIL = 500
 
 
@@ -203,6 +208,8 @@ async def end_operation(work: UnitOfWork, row: OperationRow, state: OperationSta
     row.generation += 1
     row.finished_at = (await work.session.execute(select(func.clock_timestamp()))).scalar_one()
     problem = row.problem or {}
+    if state != "succeeded" and row.kind in _WITHOUT_SUCCESS:
+        await _WITHOUT_SUCCESS[row.kind](work, row)
     work.emit(
         _EVENTS[state](
             workspace_id=row.workspace_id,

@@ -17,6 +17,7 @@ from services.api.model_catalog.name_embeddings import find_meanings
 from services.api.resources import OpenWork
 from services.inference.names import NameEmbedder
 from services.inference.served_models import ServedModels
+from services.inference.servers import Servers
 from services.inference.settings import InferenceSettings
 from services.inference.triton import Triton
 from shared.database.engine import create_engine, create_sessions
@@ -173,7 +174,7 @@ async def test_what_cannot_be_embedded_stands_in_nobodys_way(api: Api, world: Wo
     settings = InferenceSettings()
     triton = Triton(settings.triton_url, settings.inference_deadline_seconds)
     with ThreadPoolExecutor(1) as threads:
-        embedder = NameEmbedder(world.sessions, ServedModels(world.store, triton, threads), 1)
+        embedder = NameEmbedder(world.sessions, ServedModels(world.store, Servers(triton, (), 10), threads), 1)
         assert [await embedder.embed_some() for _ in range(3)] == [True, True, False]
     await triton.close()
     async with world.sessions() as session:

@@ -32,9 +32,10 @@ async def list_models(
     media_type: Annotated[MediaType | None, Query()] = None,
     task: Annotated[Task | None, Query()] = None,
     state: Annotated[ModelState | None, Query()] = None,
+    slug: Annotated[str | None, Query(max_length=61, description="all versions of one model")] = None,
 ) -> Page[CatalogModelSummary]:
     """The catalog: built-in models and those of the workspace, oldest first."""
-    wanted = queries.ModelFilter(media_type, task, state)
+    wanted = queries.ModelFilter(media_type, task, state, slug)
     rows = await queries.list_models(session, principal.workspace_id, wanted, paging.after_id, paging.fetch)
     return paging.page([CatalogModelSummary.from_row(row) for row in rows], by_id)
 
@@ -47,7 +48,10 @@ async def get_model(principal: Viewer, session: Reader, model_id: UUID) -> Catal
 
 @router.get("/projects/{project_id}/models", responses=problems(400, 404))
 async def list_project_models(principal: Viewer, session: Reader, paging: Paged, project_id: UUID) -> Page[RankedModel]:
-    """The catalog as it fits this project: what needs the least set-up first, what is blocked last."""
+    """The catalog as it fits this project: what needs the least set-up first, what is blocked last.
+
+    Of each slug the newest version that is ready; where none is, the newest. `GET /v1/models?slug=` has them all.
+    """
     found = await service.rank_models(session, principal, project_id)
     start = next((place for place, (row, _) in enumerate(found, 1) if row.id == paging.after_id), 0)
     wanted = found[start : start + paging.fetch]

@@ -20,8 +20,9 @@ from shared.database.tables import CatalogModelRow
 from shared.model_card import ModelCard, Task, triton_name
 from shared.ontology import FeatureSchema
 from shared.preprocessing import MediaType
+from shared.served_at import ServedAt
 
-ModelState = Literal["loading", "ready", "unavailable"]
+ModelState = Literal["loading", "ready", "unavailable", "registering", "failed"]
 
 
 class _Shown(BaseModel):
@@ -35,7 +36,9 @@ class CatalogModelSummary(_Shown):
     slug: str = Field(examples=["detect-nanodet"])
     name: str
     version: str
-    digest: str = Field(description="SHA-256 over weights and card")
+    digest: str = Field(
+        description="names this very model: SHA-256 over weights and card, of one's own models over the entry's id too"
+    )
     description: str
     media_type: MediaType
     task: Task
@@ -44,7 +47,10 @@ class CatalogModelSummary(_Shown):
     default_threshold: float
     license: str = Field(examples=["Apache-2.0"])
     built_in: bool
-    state: str = Field(examples=["ready"], description="loading, ready or unavailable")
+    served_at: ServedAt | None = Field(
+        description="where a server of others has it, pinned to what that reported at registration; null for ours"
+    )
+    state: str = Field(examples=["ready"], description="loading, ready, unavailable, registering or failed")
     state_reason: str | None
     state_changed_at: datetime
     rows_per_second: float | None = Field(description="of one worker, measured here; null until the model has run")
@@ -60,14 +66,13 @@ class CatalogModel(CatalogModelSummary):
     """A model with its whole card."""
 
     card: ModelCard
-    triton_model: str = Field(description="its name in Triton")
+    triton_model: str | None = Field(description="its name in Triton; null for a model on a server of others")
 
     @classmethod
     def from_row(cls, row: CatalogModelRow) -> Self:
         card = ModelCard.model_validate(row.card)
-        return cls.model_validate(
-            {**_summary(row, card), "card": card, "triton_model": triton_name(row.slug, row.digest)}
-        )
+        name = None if row.served_at else triton_name(row.slug, row.digest)
+        return cls.model_validate({**_summary(row, card), "card": card, "triton_model": name})
 
 
 class Reason(_Shown):
@@ -209,6 +214,7 @@ def _summary(row: CatalogModelRow, card: ModelCard) -> dict[str, object]:
         "default_threshold": card.default_threshold,
         "license": card.license.spdx,
         "built_in": row.workspace_id is None,
+        "served_at": row.served_at or None,
         "state": row.state,
         "state_reason": row.state_reason,
         "state_changed_at": row.state_changed_at,

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access.principal import Principal
-from services.api.model_catalog.queries import find_model
+from services.api.model_catalog.queries import hold_model
 from services.api.model_catalog.ranking import Needs, compare
 from services.api.model_catalog.service import offer_of
 from services.api.model_runs.checks import Ground
@@ -19,6 +19,7 @@ from shared.ids import new_id
 from shared.model_card import ModelCard, triton_name
 from shared.ontology import FeatureSchema
 from shared.run_configuration import RunConfiguration
+from shared.served_at import Pin, ServedAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Basis:
             catalog_model_id=model.id,
             digest=model.digest,
             triton_model=triton_name(model.slug, model.digest),
+            served_at=ServedAt.model_validate(model.served_at) if model.served_at else None,
+            pin=Pin.model_validate(model.pin) if model.pin else None,
             card=card,
             floor=card.floor,
             ontology_version=self.project.ontology_version,
@@ -64,8 +67,11 @@ class Basis:
 async def find_basis(
     session: AsyncSession, project: ProjectRow, model_id: UUID, pointer: str, problems: Problems
 ) -> Basis | None:
-    """None beside a problem at `pointer`. Raises Conflict with the blockers of a model that cannot run here."""
-    model = await find_model(session, project.workspace_id, model_id)
+    """Held until commit, so that its files stay. None beside a problem at `pointer`.
+
+    Raises Conflict with the blockers of a model that cannot run here.
+    """
+    model = await hold_model(session, project.workspace_id, model_id)
     if model is None:
         problems.add(pointer, "unknown_model", "the catalog has no such model")
         return None

@@ -1,4 +1,4 @@
-"""Models offered for use. A row is immutable but for its live state."""
+"""Models offered for use. A row is immutable but for its live state, once it has been ready."""
 
 from uuid import UUID
 
@@ -6,11 +6,16 @@ from sqlalchemy import Index
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.database.tables.base import Base, CreatedAt, Id, Json
+from shared.database.tables.base import Base, CreatedAt, Id, Json, Timestamp
 
 
 class CatalogModelRow(Base):
-    """Built-in models have no workspace. `card` is `shared.model_card.ModelCard` as JSON."""
+    """Built-in models have no workspace. `card` is `shared.model_card.ModelCard` as JSON.
+
+    Own ones: `submission` is the digest of what was asked for, so that a repeat is known; `served_at` and `pin` (both
+    of `shared.served_at`) are of models on servers of others; `cleaned_at` says that the files of one that failed or
+    was deleted are gone.
+    """
 
     __tablename__ = "catalog_models"
 
@@ -30,6 +35,11 @@ class CatalogModelRow(Base):
     speed_variance: Mapped[float] = mapped_column(server_default="0")
     speed_seconds: Mapped[float] = mapped_column(server_default="0")
     speed_samples: Mapped[int] = mapped_column(server_default="0")
+    submission: Mapped[str | None]
+    served_at: Mapped[Json | None]
+    pin: Mapped[Json | None]
+    deleted_at: Mapped[Timestamp | None]
+    cleaned_at: Mapped[Timestamp | None]
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
@@ -40,6 +50,15 @@ class CatalogModelRow(Base):
             postgresql_where=sql("workspace_id IS NULL"),
         ),
         Index("uq_catalog_models_own_digest", "workspace_id", "digest", unique=True),
+        # One that failed or was deleted makes room for another try.
+        Index(
+            "uq_catalog_models_own_version",
+            "workspace_id",
+            "slug",
+            "version",
+            unique=True,
+            postgresql_where=sql("workspace_id IS NOT NULL AND deleted_at IS NULL AND state <> 'failed'"),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from services.inference.failures import ModelUnusable, PartAway
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
 from services.inference.served_models import ServedModels
+from services.inference.servers import Servers
 from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected, Triton
 from shared.errors import Unavailable
 from shared.model_card import ModelCard
@@ -118,7 +119,7 @@ async def with_tokenizer(store: Store, model: ModelCard, content: bytes = b"") -
 
 
 def served_by(store: Store, triton: Embedder, threads: ThreadPoolExecutor) -> ServedModels:
-    return ServedModels(store, cast(Triton, triton), threads)
+    return ServedModels(store, Servers(cast(Triton, triton), (), 10), threads)
 
 
 async def test_a_closed_model_needs_nothing(store: Store, threads: ThreadPoolExecutor) -> None:

@@ -1,0 +1,101 @@
+"""Who is asked: our own Triton, or the server of others at an address the operator allowed. One client an address."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from services.inference.failures import ModelUnusable
+from services.inference.neutral import neutral_batch
+from services.inference.served_model import ServedModel
+from services.inference.triton import Array, BadModelOutput, ModelRejected, Triton
+from shared.model_card import ModelCard
+from shared.run_configuration import RunConfiguration
+from shared.served_at import Pin, ServedAt
+
+_SAMPLED = 64
+# What other hardware or another batch size may change, and other weights do not keep to.
+_RELATIVE, _ABSOLUTE = 0.02, 0.002
+
+
+class Servers:
+    def __init__(self, own: Triton, allowed: Sequence[str], deadline_seconds: float) -> None:
+        self._own = own
+        self._allowed = frozenset(allowed)
+        self._deadline = deadline_seconds
+        self._others: dict[str, Triton] = {}
+
+    def at(self, address: str) -> Triton:
+        """Raises ModelUnusable for an address that the operator does not allow, or no longer does."""
+        if address not in self._allowed:
+            raise ModelUnusable(f"the operator does not allow models at {address}")
+        if address not in self._others:
+            self._others[address] = Triton(address, self._deadline)
+        return self._others[address]
+
+    async def infer(self, configuration: RunConfiguration, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """As `Triton.infer`, of the server that has the run's model."""
+        where = configuration.served_at
+        if where is None:
+            return await self._own.infer(configuration.triton_model, configuration.card, inputs)
+        return await self.at(where.address).infer(where.model, configuration.card, inputs, where.version)
+
+    async def check_version(self, configuration: RunConfiguration) -> None:
+        """All results of a run come from one model version. Raises ModelUnusable when another is served, or PartAway.
+
+        Of a server of others: when it reports another model than at registration, or answers the probe otherwise.
+        """
+        where, pin = configuration.served_at, configuration.pin
+        if where is None or pin is None:
+            if await self._own.digest(configuration.triton_model) != configuration.digest:
+                raise ModelUnusable("Triton serves another version of the model than the run began with")
+            return
+        try:
+            difference = differs(pin, await self.pin(where, configuration.card))
+        except (ModelRejected, BadModelOutput) as error:
+            difference = f"does not answer the probe any more: {error}"[:300]
+        if difference:
+            raise ModelUnusable(f"{where.address} serves another model than was registered: it {difference}")
+
+    async def pin(self, where: ServedAt, card: ModelCard) -> Pin:
+        """Raises ModelUnusable, PartAway, ModelRejected or BadModelOutput."""
+        server = self.at(where.address)
+        metadata = asdict(await server.metadata(where.model, where.version))
+        if where.version:  # others that are there beside it are not ours
+            metadata["versions"] = [where.version]
+        batch = await asyncio.to_thread(neutral_batch, ServedModel.closed(card), 1)
+        outputs = await server.infer(where.model, card, batch.tensors, where.version)
+        return Pin(
+            metadata=hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest(),
+            answer={name: _sample(output) for name, output in sorted(outputs.items())},
+        )
+
+    async def close(self) -> None:
+        for client in self._others.values():
+            await client.close()
+
+
+def differs(one: Pin, other: Pin) -> str | None:
+    """In words; None when they are the same but for rounding."""
+    if one.metadata != other.metadata:
+        return "reports other metadata"
+    same = one.answer.keys() == other.answer.keys() and all(
+        len(values) == len(other.answer[name])
+        and np.allclose(values, other.answer[name], rtol=_RELATIVE, atol=_ABSOLUTE)
+        for name, values in one.answer.items()
+    )
+    return None if same else "answers the same probe otherwise"
+
+
+def _sample(output: Array) -> tuple[float, ...]:
+    """Its shape, and values evenly spread over it."""
+    flat = output.ravel()
+    if flat.dtype == object:
+        texts = b"\0".join(bytes(text) for text in flat)
+        numbers = np.frombuffer(hashlib.sha256(texts).digest(), np.uint8)
+    else:
+        numbers = flat[np.linspace(0, flat.size - 1, min(_SAMPLED, flat.size)).astype(int)] if flat.size else flat
+    return (*map(float, output.shape), *(round(float(number), 6) for number in numbers))
