@@ -337,7 +337,8 @@ async def test_nasty_forms_are_the_clients_fault(shop: Shop, tmp_path: Path, bod
 
 
 async def test_one_thing_wrong_in_a_card_is_the_clients_fault(shop: Shop) -> None:
+    nasty: tuple[Any, ...] = (None, -1, 10**30, "", "x" * 20_000, [], [[None]], {}, {"": {}})
     for place in color_card():
-        for wrong in (None, -1, 10**30, "", "x" * 20_000, [], [[None]], {}, {"": {}}):
+        for wrong in nasty:
             answer = await shop.bring({**color_card(), place: wrong}, b"no model")
             assert answer.status_code in (202, 409, 422), answer.text
