@@ -38,6 +38,11 @@ class TokenParameters(Parameters):
     strategy: Literal["none", "simple", "first", "average", "max"] = Field("simple", description=_STRATEGY)
 
 
+def entities(labels: Sequence[str], outside: str) -> tuple[str, ...]:
+    """What the labels of tokens are labels of, each once."""
+    return tuple(dict.fromkeys(label.name for label in _labels(labels, outside) if label.name != outside))
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """A token or word with its label and the score of it."""

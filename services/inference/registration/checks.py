@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 from pydantic import ValidationError
 
-from services.inference.decoders import DECODERS, decode_batch, embed_batch
+from services.inference.decoders import DECODERS, decode_batch, embed_batch, token_classification
 from services.inference.inputs.placement import Placement
 from services.inference.registration.onnx_file import Inspection, Question
 from services.inference.registration.refusal import ModelRefused
@@ -83,10 +83,23 @@ def _with_names(card: ModelCard, inspection: Inspection, files: Mapping[str, byt
         source, names = _find_names(inspection, files)
     except ClassNamesUnreadable as error:
         raise ModelRefused.because([FieldError("/classes", "classes_unreadable", str(error))]) from error
+    named = {**card.model_dump(), "classes": names, "classes_from": source}
+    if card.decoder.name == "token_classification":
+        named |= _of_tokens(card, names)
     try:
-        return ModelCard.model_validate({**card.model_dump(), "classes": names, "classes_from": source})
+        return ModelCard.model_validate(named)
     except ValidationError as error:
         raise ModelRefused.because(_problems_of(error, source)) from error
+
+
+def _of_tokens(card: ModelCard, labels: Names) -> dict[str, object]:
+    """The names in a token classifier's file are those of its labels; its classes are the entities among them."""
+    parameters = {"labels": list(labels), **card.decoder.parameters}
+    outside = str(parameters.get("outside", "O"))
+    return {
+        "classes": token_classification.entities(labels, outside),
+        "decoder": {"name": card.decoder.name, "parameters": parameters},
+    }
 
 
 def _find_names(inspection: Inspection, files: Mapping[str, bytes]) -> tuple[ClassesFrom, Names]:
