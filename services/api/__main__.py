@@ -4,14 +4,17 @@ import uvicorn
 
 from services.api.app import create_app
 from services.api.settings import ApiSettings
+from shared.lifecycle import settle_heap
 from shared.telemetry import configure_logging
 
 
 def main() -> None:
     settings = ApiSettings()
     configure_logging(settings, "api")
+    app = create_app(settings)
+    settle_heap()
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.api_host,
         port=settings.api_port,
         log_config=None,

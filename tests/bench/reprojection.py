@@ -19,6 +19,7 @@ from deploy.local.control import StackProcess
 from deploy.local.stack import ROOT, StackOptions
 from services.api.access.principal import Role
 from services.api.worker import OPERATIONS
+from shared.lifecycle import settle_heap
 from tests.bench.measure import Measurement, Pairs, in_turns, machine
 from tests.support.api import Api, Workspace, api_settings, running_api
 from tests.support.finished import CLASSES, Features, add_finished_run
@@ -104,6 +105,7 @@ async def _measured(api: Api, database_url: str, rows: int) -> tuple[Pairs, floa
 
         await driver.execute("CREATE TEMPORARY TABLE bare (data_row_id uuid, shown int, uncertainty float)")
         await ours()
+        settle_heap()  # as the processes do at their start
         pairs = await in_turns(ours, partial(_bare_loop, driver, run_id, rows), _PAIRS)
     seconds = sorted(rows / rate for rate in pairs.ours)
     return pairs, seconds[len(seconds) // 2], sorted(cpu)[len(cpu) // 2]
