@@ -14,7 +14,7 @@ from functools import partial
 from deploy.local.control import StackProcess
 from deploy.local.stack import ROOT, StackOptions
 from tests.bench.measure import machine
-from tests.bench.model_quality import faces, labels, objects, persons, reading, speed
+from tests.bench.model_quality import criteria, entities, faces, labels, objects, offensive, persons, reading, speed
 from tests.bench.model_quality.served import Bench, Figure
 
 MEASURES: Mapping[str, Callable[[Bench], Awaitable[Figure]]] = {
@@ -24,6 +24,9 @@ MEASURES: Mapping[str, Callable[[Bench], Awaitable[Figure]]] = {
     "segment-person": persons.measure,
     "read-text": reading.measure,
     "classify-efficientnet": labels.measure,
+    "text-offensive": offensive.measure,
+    "entities-spacy": entities.measure,
+    "embed-minilm": criteria.measure,
 }
 
 
