@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.model_card import BuiltModel, ModelCard, model_digest, triton_config, triton_name
+from shared.model_card import BuiltModel, CardProblems, ModelCard, model_digest, triton_config, triton_name
 
 CARD: dict[str, Any] = {
     "name": "Finder",
@@ -184,3 +184,21 @@ def test_a_small_model_prefers_no_more_than_it_takes() -> None:
 def test_names_cannot_leave_their_quotes(name: str) -> None:
     with pytest.raises(ValidationError):
         card(inputs=[{"name": name, "datatype": "UINT8", "shape": [1]}])
+
+
+def test_a_fixed_batch_axis_stands_in_the_dims_and_batches_nothing() -> None:
+    built = BuiltModel(digest="ab" * 32, card=card(batch_axis="one", max_batch_size=1))
+    config = triton_config(built)
+    assert "max_batch_size: 0" in config
+    assert 'input [ { name: "images" data_type: TYPE_UINT8 dims: [1, 64, 64, 3] } ]' in config
+    assert "dynamic_batching" not in config
+    with pytest.raises(ValidationError, match="one row a call"):
+        card(batch_axis="one")
+
+
+def test_everything_that_does_not_fit_together_is_said_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        card(default_threshold=0.01, classes=["a", "a"], batch_axis="one")
+    cause = caught.value.errors()[0]["ctx"]["error"]
+    assert isinstance(cause, CardProblems)
+    assert [error.pointer for error in cause.errors] == ["/classes", "/default_threshold", "/max_batch_size"]
