@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -25,7 +26,10 @@ async def client(stack: StackProcess) -> AsyncIterator[httpx2.AsyncClient]:
 async def test_a_registration_survives_its_worker_and_a_model_its_triton(
     stack: StackProcess, client: httpx2.AsyncClient
 ) -> None:
-    form = [("card", (None, json.dumps(color_card()))), ("model", ("model.onnx", color_teller()))]
+    form: list[tuple[str, Any]] = [
+        ("card", (None, json.dumps(color_card()))),
+        ("model", ("model.onnx", color_teller())),
+    ]
     answer = await client.post("/v1/models", files=form)
     path, model = answer.headers["location"], answer.json()["model"]["id"]
 
