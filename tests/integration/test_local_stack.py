@@ -27,9 +27,21 @@ CARDS = {card.slug: card for card in read_cards()}
 CATS = {"tabby", "tiger cat", "Egyptian cat", "Persian cat", "Siamese cat"}
 
 
+@pytest.fixture(scope="session")
+def few_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of one small model: for how servers start and end it does not matter how many they serve."""
+    store = tmp_path_factory.mktemp("models")
+    name = next((MODELS / "cards").glob("detect-faces-*")).stem
+    shutil.copytree(MODELS / "repository" / name, store / "repository" / name)
+    (store / "cards").mkdir()
+    shutil.copy(MODELS / "cards" / f"{name}.json", store / "cards")
+    return store
+
+
 @pytest.fixture
-def options() -> Iterator[StackOptions]:
-    options = StackOptions(state=ROOT / "var" / "test" / f"local-{os.getpid()}", free_ports=True, servers_only=True)
+def options(few_models: Path) -> Iterator[StackOptions]:
+    state = ROOT / "var" / "test" / f"local-{os.getpid()}"
+    options = StackOptions(state, few_models, free_ports=True, servers_only=True)
     yield options
     StackProcess(options).remove()
 
@@ -90,10 +102,11 @@ def test_a_killed_supervisor_leaves_nothing(stack: StackProcess, options: StackO
 def test_it_stops_with_whoever_started_it(options: StackOptions) -> None:
     program = (
         "import sys; from pathlib import Path; from deploy.local.control import *\n"
-        "StackProcess(StackOptions(state=Path(sys.argv[1]), free_ports=True, servers_only=True)).start()\n"
+        "StackProcess(StackOptions(*map(Path, sys.argv[1:]), free_ports=True, servers_only=True)).start()\n"
         "print('started', flush=True); import time; time.sleep(60)"
     )
-    starter = subprocess.Popen([sys.executable, "-c", program, str(options.state)], stdout=subprocess.PIPE, cwd=ROOT)
+    line = [sys.executable, "-c", program, str(options.state), str(options.models)]
+    starter = subprocess.Popen(line, stdout=subprocess.PIPE, cwd=ROOT)
     assert starter.stdout is not None
     with starter.stdout:
         assert starter.stdout.readline() == b"started\n"
@@ -129,8 +142,8 @@ def test_two_stacks_cannot_share_a_state_folder(stack: StackProcess, options: St
 
 
 def test_a_model_that_does_not_load_is_named(options: StackOptions, tmp_path: Path) -> None:
-    broken = shutil.copytree(MODELS, tmp_path / "models")
-    name = next((broken / "repository").glob("classify-*")).name
+    broken = shutil.copytree(options.models, tmp_path / "models")
+    (name,) = (folder.name for folder in (broken / "repository").iterdir())
     (broken / "repository" / name / "1" / "model.onnx").write_bytes(b"not a model")
     broken_options = StackOptions(options.state, broken, free_ports=True, servers_only=True)
     with pytest.raises(StackFailed, match=f"model {name} does not load"):
@@ -148,7 +161,7 @@ def test_the_commands(options: StackOptions) -> None:
     region.touch()
     assert "nothing is running" in local("down").stdout
     assert not region.exists()
-    started = local("up", "--detach", "--servers-only", "--free-ports")
+    started = local("up", "--detach", "--servers-only", "--free-ports", "--models", str(options.models))
     assert started.returncode == 0, started.stderr
     try:
         assert "triton       ready" in local("status").stdout
