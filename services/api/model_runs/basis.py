@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access.principal import Principal
-from services.api.model_catalog.queries import hold_model
+from services.api.model_catalog.queries import find_model, hold_model
 from services.api.model_catalog.ranking import Needs, compare
 from services.api.model_catalog.service import offer_of
 from services.api.model_runs.checks import Ground
@@ -67,17 +67,20 @@ class Basis:
 async def find_basis(
     session: AsyncSession, project: ProjectRow, model_id: UUID, pointer: str, problems: Problems
 ) -> Basis | None:
-    """Held until commit, so that its files stay. None beside a problem at `pointer`.
-
-    Raises Conflict with the blockers of a model that cannot run here.
-    """
-    model = await hold_model(session, project.workspace_id, model_id)
+    """None beside a problem at `pointer`. Raises Conflict with the blockers of a model that cannot run here."""
+    model = await find_model(session, project.workspace_id, model_id)
     if model is None:
         problems.add(pointer, "unknown_model", "the catalog has no such model")
         return None
     ground = await find_ground(session, project, ModelCard.model_validate(model.card))
     _refuse_blocked(model, project, list(ground.features.values()))
     return Basis(project, model, ground)
+
+
+async def hold_basis(session: AsyncSession, basis: Basis) -> None:
+    """Until commit, so that the model's files stay. Raises Conflict when it was deleted since it was looked at."""
+    if await hold_model(session, basis.project.workspace_id, basis.model.id) is None:
+        raise Conflict("the model was deleted", code="model_deleted")
 
 
 async def find_ground(session: AsyncSession, project: ProjectRow, card: ModelCard) -> Ground:

@@ -5,7 +5,7 @@ from uuid import UUID
 from services.api.access.principal import Principal
 from services.api.model_runs import queries
 from services.api.model_runs.asked import Asked
-from services.api.model_runs.basis import Basis
+from services.api.model_runs.basis import Basis, hold_basis
 from services.api.model_runs.queries import RowSelection
 from services.api.model_runs.schemas import MAX_ROWS, ModelRunCreate
 from services.api.model_runs.submission import check_submission, check_total
@@ -24,9 +24,10 @@ _MOST_RINGS = 8
 async def submit_model_run(
     work: UnitOfWork, principal: Principal, project_id: UUID, wanted: ModelRunCreate
 ) -> ModelRunRow:
-    """Held until commit: the project, so that its ontology stays what the alignment was checked with."""
+    """Held until commit: the project, so that its ontology stays what the alignment was checked with, and the model."""
     project = await hold_project(work.session, principal.workspace_id, project_id)
     submission = await check_submission(work.session, project, wanted)
+    await hold_basis(work.session, submission.basis)
     run = _run_row(principal, submission.basis, submission.asked, wanted)
     work.session.add(run)
     await work.session.flush()

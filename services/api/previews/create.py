@@ -6,7 +6,7 @@ from uuid import UUID
 from services.api.access.principal import Principal
 from services.api.model_catalog.schemas import suggested_entries
 from services.api.model_catalog.service import suggest_by_name
-from services.api.model_runs.basis import Basis, find_basis
+from services.api.model_runs.basis import Basis, find_basis, hold_basis
 from services.api.model_runs.checks import Aligning, check_alignment
 from services.api.model_runs.schemas import AlignmentEntryCreate
 from services.api.previews import queries
@@ -43,6 +43,7 @@ async def create_preview(
     problems.raise_if_any(_REFUSED, code=_CODE)
     assert basis is not None
     assert aligning is not None
+    await hold_basis(work.session, basis)
     assert sampled is not None
     await make_room(work, project, kept)
     configuration = basis.configuration(criteria=dict(aligning.criteria), sample=sampled.sample)
