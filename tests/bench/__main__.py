@@ -5,11 +5,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from tests.bench import reprojection, run_throughput
+from tests.bench import previews, reprojection, run_throughput
 from tests.bench.measure import Measurement
 
 BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
     "run_throughput": run_throughput.measure,
+    "preview_1000": previews.measure,
     "reprojection_1000": partial(reprojection.measure, 1_000),
     "reprojection_10000": partial(reprojection.measure, 10_000),
 }
