@@ -12,8 +12,10 @@ import uvicorn
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
+from starlette.exceptions import HTTPException
 
 from shared.database.engine import DATABASE_ERRORS, Sessions
+from shared.http_problems import answer_http_error
 from shared.telemetry import logger
 
 log = logger(__name__)
@@ -69,7 +71,7 @@ async def serve_health(app: FastAPI, host: str, port: int) -> None:
 
 def create_health_app(title: str, sessions: Sessions, is_stopping: Callable[[], bool]) -> FastAPI:
     """Health and metrics of a worker. It serves nothing else."""
-    app = FastAPI(title=title, openapi_url=None)
+    app = FastAPI(title=title, openapi_url=None, exception_handlers={HTTPException: answer_http_error})
 
     @app.get("/livez")
     async def livez() -> dict[str, str]:

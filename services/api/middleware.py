@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.metrics import HttpMetrics
-from services.api.problems import answer
 from shared.errors import PrelabelError
+from shared.http_problems import answer
 from shared.telemetry import logger
 
 REQUEST_ID = "X-Request-ID"

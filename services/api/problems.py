@@ -1,6 +1,5 @@
 """Every error as an RFC 9457 problem. The text of an exception of ours is meant for clients; no other's is shown."""
 
-from http import HTTPStatus
 from typing import Any
 
 from asyncpg import exceptions as pg
@@ -10,44 +9,12 @@ from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 
 from services.api.pointers import field_errors, words
-from shared.contracts.http import problem_of
-from shared.errors import (
-    Conflict,
-    FieldError,
-    Forbidden,
-    Malformed,
-    NotFound,
-    PreconditionFailed,
-    PreconditionRequired,
-    PrelabelError,
-    TooLarge,
-    TooManyRequests,
-    Unauthenticated,
-    Unavailable,
-    Unprocessable,
-    UnsupportedMedia,
-)
+from shared.errors import FieldError, Malformed, NotFound, PrelabelError, Unavailable, Unprocessable
+from shared.http_problems import BY_STATUS, MEDIA_TYPE, answer, answer_http_error
 from shared.telemetry import logger
 
-MEDIA_TYPE = "application/problem+json"
-_CLASSES: tuple[type[PrelabelError], ...] = (
-    Malformed,
-    Unauthenticated,
-    Forbidden,
-    NotFound,
-    Conflict,
-    PreconditionFailed,
-    TooLarge,
-    UnsupportedMedia,
-    Unprocessable,
-    PreconditionRequired,
-    TooManyRequests,
-    Unavailable,
-)
-_BY_STATUS = {error.status: error for error in _CLASSES}
 _RETRY = {"Retry-After": "1"}
 
 log = logger(__name__)
@@ -58,22 +25,17 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _declared(status) for status in sorted({401, 403, 422, 503, *statuses})}
 
 
-def answer(error: PrelabelError, request: Request) -> Response:
-    request_id = getattr(request.state, "request_id", None)
-    return JSONResponse(problem_of(error, request_id), error.status, error.headers, MEDIA_TYPE)
-
-
 def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(PrelabelError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(PoolTimeout, _away)
     app.add_exception_handler(OSError, _away)
 
 
 def _declared(status: int) -> dict[str, Any]:
-    error = _BY_STATUS[status]
+    error = BY_STATUS[status]
     # No `model`: FastAPI would declare application/json for it. `PrelabelApi.openapi` adds the schema itself.
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": error.title, "content": {MEDIA_TYPE: {"schema": schema}}}
@@ -104,18 +66,6 @@ def _of_validation(error: RequestValidationError) -> PrelabelError:
         if one["loc"][0] != "body"
     ]
     return Unprocessable(errors=[*elsewhere, *field_errors(in_body, error.body)])
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    known = _BY_STATUS.get(error.status_code)
-    if known is not None:
-        return answer(known(), request)
-    other = PrelabelError()
-    other.status, other.title = error.status_code, HTTPStatus(error.status_code).phrase
-    other.code, other.detail = other.title.lower().replace(" ", "_"), other.title
-    other.headers = dict(error.headers or {})
-    return answer(other, request)
 
 
 async def _database(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -18,6 +19,7 @@ from services.notifier.session import Session
 from services.notifier.settings import NotifierSettings
 from services.notifier.wire import wire_of
 from shared.contracts.messages import SUBPROTOCOL, CloseCode
+from shared.http_problems import answer_http_error
 
 _PATIENCE_SECONDS = 2.0
 
@@ -37,6 +39,7 @@ def create_app(settings: NotifierSettings) -> Starlette:
             Route("/metrics", get_metrics),
         ],
         lifespan=lifespan,
+        exception_handlers={HTTPException: answer_http_error},
     )
 
 
