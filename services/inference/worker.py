@@ -7,6 +7,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 from services.inference import runs, segments
@@ -27,6 +28,7 @@ from shared.telemetry import logger
 
 ACTOR = "service:inference"
 _PAUSE_SECONDS = 0.5
+_PARTING_SECONDS = 2
 
 log = logger(__name__)
 
@@ -150,6 +152,12 @@ class Worker:
                 log.info("lease_lost", segment=str(claim.segment_id), run=str(claim.model_run_id))
             elif (error := task.exception()) is not None:
                 await self._give_back(claim, error)
+        except asyncio.CancelledError:
+            task.cancel()
+            if self._stopping:
+                await asyncio.wait({task})
+                await self._part_from(claim)
+            raise
         finally:
             task.cancel()
             del self.held[claim.lease], self._lanes[claim.lease]
@@ -193,6 +201,12 @@ class Worker:
             log.error("segment_failed", exc_info=error)
         await self._until_stored(lambda: self._leave(claim))
         await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _part_from(self, claim: Claim) -> None:
+        """The drain is over. Who stops in peace must not look like one that a row has killed."""
+        with suppress(TimeoutError, *DATABASE_ERRORS):
+            async with asyncio.timeout(_PARTING_SECONDS):
+                await self._leave(claim)
 
     async def _leave(self, claim: Claim) -> None:
         async with self._parts.sessions.begin() as session:

@@ -281,6 +281,27 @@ async def test_a_stopped_worker_gives_the_rest_to_another(world: World) -> None:
     assert sum(len(call) for call in second.calls) == 128 - done, "no row was inferred twice"
 
 
+async def test_what_a_drain_cuts_short_is_given_back_without_blame(world: World) -> None:
+    run_id, rows = await submit_numbers(world, 64)
+    under_way = asyncio.Event()
+
+    async def never(_: Numbers) -> None:
+        under_way.set()
+        await asyncio.sleep(3600)
+
+    async with working(world, FakeTriton(never), inference_lanes=1) as running:
+        await under_way.wait()
+        running.worker.stop()
+        await running.kill()
+        assert {segment.state for segment in await world.segments(run_id)} == {"open"}
+    second = FakeTriton()
+    async with working(world, second):
+        assert await until_ended(world, run_id) == "completed"
+    await check(world, run_id, rows)
+    assert all(len(call) > 1 for call in second.calls), "no row had to run alone"
+    assert sum(segment.takeovers for segment in await world.segments(run_id)) == 0
+
+
 async def test_a_stop_is_heard_while_a_segment_is_begun(world: World) -> None:
     run_id, _ = await submit_numbers(world, 32)
 
