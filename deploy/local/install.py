@@ -6,13 +6,15 @@ and without installing it.
 """
 
 import ctypes.util
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,19 +32,21 @@ def install_app() -> None:
     """.venv with everything of the lock file, hashes checked."""
     if sys.version_info < OLDEST:
         raise CannotInstall(f"Prelabel needs Python 3.11 or newer; this is {sys.version.split()[0]}: make PYTHON=...")
-    _make_venv(Path(sys.executable), APP)
-    if not (APP / "bin" / "uv").exists():
-        pip = [*_pip(), "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-        _run([*pip, "-r", _lock("uv")])
-    _install(APP, "dev")
+    with _under_way(APP):
+        _make_venv(Path(sys.executable), APP)
+        if not (APP / "bin" / "uv").exists():
+            pip = [*_pip(), "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+            _run([*pip, "-r", _lock("uv")])
+        _install(APP, "dev")
 
 
 def install_triton() -> None:
     """.venv-triton, which no other package may disturb, and the library that its stub needs."""
     python = _python_for_triton()
-    _make_venv(python, TRITON)
-    _install(TRITON, "triton", "tritonserver", dependencies=False)
-    _run([str(TRITON / "bin" / "python"), __file__, "libpython"])
+    with _under_way(TRITON):
+        _make_venv(python, TRITON)
+        _install(TRITON, "triton", "tritonserver", dependencies=False)
+        _run([str(TRITON / "bin" / "python"), __file__, "libpython"])
 
 
 def ensure_libpython() -> None:
@@ -60,6 +64,36 @@ def ensure_libpython() -> None:
             raise CannotInstall(f"Triton needs {name}: install the package libpython{version} and try again")
         LIBPYTHON.mkdir(parents=True, exist_ok=True)
         shutil.copy(found[0], LIBPYTHON / name)
+
+
+@contextmanager
+def _under_way(venv: Path) -> Iterator[None]:
+    """One install at a time. One that was interrupted leaves a mark, and the next begins with nothing.
+
+    What is half unpacked looks installed to every installer, so it cannot be mended in place.
+    """
+    with _alone(venv.resolve().parent):
+        mark = venv.with_name(f"{venv.name}.installing")
+        if mark.exists() and venv.exists() and not venv.is_symlink():  # a link leads to what is somebody else's
+            _say(f"the last install of {venv.name} did not end; beginning anew")
+            shutil.rmtree(venv)
+        mark.touch()
+        yield
+        mark.unlink()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say("waiting for another install")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _make_venv(python: Path, folder: Path) -> None:
@@ -148,3 +182,5 @@ if __name__ == "__main__":
         {"app": install_app, "triton": install_triton, "libpython": ensure_libpython}[sys.argv[1]]()
     except CannotInstall as problem:
         sys.exit(f"install  | {problem}")
+    except KeyboardInterrupt:
+        sys.exit("install  | interrupted; the next `make` begins this step anew")

@@ -79,9 +79,10 @@ class Build:
         return built
 
     def _convert(self, conversion: str, source: Path, made: Path) -> None:
-        # In Triton's environment: numpy 1 and onnxruntime live there, and pydantic need not.
+        # In Triton's environment: numpy 1 and onnxruntime live there, and pydantic need not. In a group of its own:
+        # Ctrl-C is for this process, which ends it.
         command = [str(self.triton_python), "-m", "deploy.triton.convert", conversion, str(source), str(made)]
-        subprocess.run(command, cwd=ROOT, check=True)
+        subprocess.run(command, cwd=ROOT, check=True, process_group=0)
 
     def _up_to_date(self) -> bool:
         stamp = self.out / "built-from"
@@ -147,3 +148,5 @@ if __name__ == "__main__":
         _arguments().run()
     except packages.PackageFetchFailed as failure:
         sys.exit(f"build    | {failure}")
+    except KeyboardInterrupt:
+        sys.exit("build    | interrupted; the next `make` begins it anew")
