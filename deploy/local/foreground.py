@@ -1,17 +1,21 @@
 """A whole stack in this process: what `python -m deploy.local up` does."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from deploy.local import logs
+from deploy.local.application import SET_HERE
+from deploy.local.given import check, given_servers
 from deploy.local.leftovers import end_leftovers
-from deploy.local.ports import USUAL
+from deploy.local.ports import wanted_ports
+from deploy.local.processes import ProcessIdentity
 from deploy.local.service import ServiceUnusable
 from deploy.local.stack import Addresses, Stack, StackOptions, plan_stack
-from deploy.local.state import StateFolder
+from deploy.local.state import StackStatus, StateFolder
 from deploy.local.supervisor import Supervisor
 
 
@@ -28,19 +32,36 @@ async def run_stack(options: StackOptions, presentation: Presentation) -> int:
     state = StateFolder.at(options.state)
     state.folder("log")
     with state.owned():
+        previous = state.status()
+        starting = StackStatus(
+            supervisor=ProcessIdentity.of(os.getpid()), services=previous.services if previous else {}
+        )
+        state.write_status(starting)  # from here on other commands wait for this stack
         ended = await end_leftovers(state)
         try:
+            await check(given_servers())
             stack = plan_stack(state, options)
         except ServiceUnusable as unusable:
+            state.write_status(starting.model_copy(update={"phase": "failed", "reason": str(unusable)}))
             sys.stderr.write(f"{unusable}\n")
             return 1
         terminal = logs.Terminal([service.name for service in stack.services], state.log_folder / "supervisor.log")
         if ended:
             terminal.say(f"ended {ended} processes that an earlier supervisor left")
-        for name, port in stack.ports.items() if not options.free_ports else ():
-            if port != USUAL[name]:
-                terminal.say(f"{name} is on port {port}, because {USUAL[name]} was taken when it was first started")
+        for line in _surprises(stack, options):
+            terminal.say(line)
         return await _supervise(state, stack, terminal, presentation)
+
+
+def _surprises(stack: Stack, options: StackOptions) -> Iterator[str]:
+    """What is not as the usual ports and the environment let one expect."""
+    wanted = {} if options.free_ports else wanted_ports()
+    for name, port in wanted.items():
+        if stack.ports[name] != port:
+            yield f"{name} is on port {stack.ports[name]}, because {port} is taken"
+    for name in SET_HERE:
+        if os.environ.get(name) and not options.servers_only:
+            yield f"{name} of your environment has no effect: the local stack sets it"
 
 
 async def _supervise(state: StateFolder, stack: Stack, terminal: logs.Terminal, presentation: Presentation) -> int:

@@ -4,10 +4,12 @@ import asyncio
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
+
+from deploy.local.output import drop_output
 
 LARGEST_BYTES = 20_000_000
 _COLOURS = (36, 32, 33, 35, 34, 31)
@@ -19,17 +21,18 @@ class Terminal:
     def __init__(self, names: Iterable[str], own_log: Path, out: TextIO = sys.stdout) -> None:
         self._names = ["supervisor", *names]
         self._width = max(len(name) for name in self._names)
-        self._own_log, self._out, self._unread = own_log, out, False
+        self._own_log, self._out, self.unread = own_log, out, False
 
     def say(self, line: str) -> None:
         with suppress(FileNotFoundError), self._own_log.open("a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
         self.show("supervisor", line)
 
-    def show(self, name: str, line: str) -> None:
-        if self._unread:
+    def show(self, name: str, line: str, *, fresh: bool = True) -> None:
+        """When a line that is not fresh was written, only the line itself may know."""
+        if self.unread:
             return
-        prefix = f"{time.strftime('%H:%M:%S')} {name:<{self._width}} |"
+        prefix = f"{time.strftime('%H:%M:%S') if fresh else '':8} {name:<{self._width}} |"
         if self._out.isatty():
             prefix = f"\x1b[{_COLOURS[self._names.index(name) % len(_COLOURS)]}m{prefix}\x1b[0m"
         try:
@@ -37,7 +40,8 @@ class Terminal:
             self._out.flush()
         except BrokenPipeError:
             # Whoever read along is gone; the files are still written.
-            self._unread = True
+            self.unread = True
+            drop_output()
 
 
 class Tail:
@@ -60,11 +64,11 @@ class Tail:
         return [line.decode("utf-8", "replace") for line in whole]
 
 
-async def follow(logs: dict[str, Path], terminal: Terminal) -> None:
-    """Show every new line until cancelled, and once more on the way out."""
+async def follow(logs: dict[str, Path], terminal: Terminal, ended: Callable[[], bool] = lambda: False) -> None:
+    """Show every new line until cancelled or ended, and once more on the way out."""
     tails = {name: Tail(path) for name, path in logs.items()}
     try:
-        while True:
+        while not ended():
             _show(tails, terminal)
             await asyncio.sleep(0.1)
     finally:

@@ -1,11 +1,13 @@
 """Which port is whose: the known ones for people, free ones for tests, and the same ones after a restart."""
 
 import json
+import os
 import random
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
 
+from deploy.local.service import ServiceUnusable
 from deploy.local.state import StateFolder
 
 USUAL = {
@@ -20,22 +22,41 @@ USUAL = {
     "triton_grpc": 8501,
     "triton_metrics": 8502,
 }
+ASKED_BY = {
+    "api": "API_PORT",
+    "notifier": "NOTIFIER_PORT",
+    "inference_metrics": "INFERENCE_METRICS_PORT",
+    "operations_metrics": "OPERATIONS_METRICS_PORT",
+}
+"""Variables of the environment that ask for another port than the usual one."""
 # Under the range from which the kernel takes ports for outgoing connections: those could steal one in a restart.
 _FREE_RANGE = range(20_000, 32_000)
 
 
+def wanted_ports() -> Mapping[str, int]:
+    """The usual ones, or those that the environment asks for."""
+    return {name: _asked(ASKED_BY[name], usual) if name in ASKED_BY else usual for name, usual in USUAL.items()}
+
+
 def choose_ports(state: StateFolder, *, free: bool) -> Mapping[str, int]:
-    """A port for each name: the remembered one, else the usual one (not for `free`), else any that is free."""
+    """A port for each name: the wanted one (not for `free`), else the remembered one, else any that is free."""
     file = state.root / "ports.json"
     remembered: dict[str, int] = {}
     with suppress(FileNotFoundError, ValueError):
         remembered = json.loads(file.read_text())
     chosen: dict[str, int] = {}
-    for name, usual in USUAL.items():
-        wanted = [remembered.get(name), None if free else usual]
-        chosen[name] = _first_free([port for port in wanted if port], taken=set(chosen.values()))
+    for name, wanted in wanted_ports().items():
+        first = [None if free else wanted, remembered.get(name)]
+        chosen[name] = _first_free([port for port in first if port], taken=set(chosen.values()))
     state.write(file, json.dumps(chosen, indent=2))
     return chosen
+
+
+def _asked(variable: str, usual: int) -> int:
+    text = os.environ.get(variable) or str(usual)
+    if not text.isdecimal() or not 0 < int(text) < 65536:  # noqa: PLR2004
+        raise ServiceUnusable(f"{variable}={text} is no port")
+    return int(text)
 
 
 def _first_free(wanted: list[int], taken: set[int]) -> int:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 # In the environment of everything a supervisor starts; its value is the state folder.
 MARK = "PRELABEL_SUPERVISED_STATE"
 
-_STATE_FIELD, _STARTED_FIELD = 0, 19  # of /proc/<pid>/stat, counted after the command's name
+_STATE_FIELD, _THREADS_FIELD, _STARTED_FIELD = 0, 17, 19  # of /proc/<pid>/stat, counted after the command's name
 
 
 class ProcessIdentity(BaseModel):
@@ -28,9 +28,11 @@ class ProcessIdentity(BaseModel):
         return cls(pid=pid, started=int(fields[_STARTED_FIELD]) if fields else 0)
 
     def alive(self) -> bool:
-        """A zombie is dead: it only waits for its parent to notice."""
+        """A zombie is dead: it only waits for its parent to notice. Unless it has threads, which hold what it held."""
         fields = _stat(self.pid)
-        return bool(fields) and int(fields[_STARTED_FIELD]) == self.started and fields[_STATE_FIELD] != "Z"
+        if not fields or int(fields[_STARTED_FIELD]) != self.started:
+            return False
+        return fields[_STATE_FIELD] != "Z" or int(fields[_THREADS_FIELD]) > 1
 
 
 def started_for(state: Path) -> Iterator[ProcessIdentity]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from deploy.local.application import application
+from deploy.local.given import given_servers
 from deploy.local.ports import choose_ports
 from deploy.local.postgres import database_url, postgres
 from deploy.local.service import Service
@@ -67,19 +68,20 @@ class Stack:
 
 def plan_stack(state: StateFolder, options: StackOptions) -> Stack:
     """Settle ports and passwords (they are remembered in the state folder) and say what is to be started."""
-    given = {name: os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL", "TRITON_URL")}
+    given = given_servers()
     ports = choose_ports(state, free=options.free_ports)
     addresses = _addresses(state, ports, given)
     models = ModelStore(options.models.resolve())
     services: list[Service] = []
-    if not given["DATABASE_URL"]:
+    if "DATABASE_URL" not in given:
         services.append(postgres(state, ports["postgres"]))
-    if not given["REDIS_URL"]:
+    if "REDIS_URL" not in given:
         services.append(valkey(state, ports["valkey"]))
-    if not given["TRITON_URL"]:
+    if "TRITON_URL" not in given:
         services.append(triton(state, ports, models, options.triton_python.absolute()))
     if not options.servers_only:
-        services += application(state, ports, models, {**addresses.environment(), "LOG_FORMAT": "console"})
+        logging = {"LOG_FORMAT": os.environ.get("LOG_FORMAT", "console")}
+        services += application(state, ports, models, {**addresses.environment(), **logging})
     state.write(state.root / "addresses.json", addresses.model_dump_json(indent=2))
     return Stack(addresses, _only_present(services), ports)
 
@@ -89,15 +91,15 @@ def known_addresses(state: StateFolder) -> Addresses:
     return Addresses.model_validate_json((state.root / "addresses.json").read_bytes())
 
 
-def _addresses(state: StateFolder, ports: Mapping[str, int], given: Mapping[str, str | None]) -> Addresses:
+def _addresses(state: StateFolder, ports: Mapping[str, int], given: Mapping[str, str]) -> Addresses:
     def local(name: str) -> str:
         return f"http://127.0.0.1:{ports[name]}"
 
     return Addresses(
-        database_url=given["DATABASE_URL"] or database_url(state, ports["postgres"]),
-        redis_url=given["REDIS_URL"] or redis_url(state, ports["valkey"]),
-        triton_url=given["TRITON_URL"] or f"127.0.0.1:{ports['triton_grpc']}",
-        triton_http_url=None if given["TRITON_URL"] else local("triton_http"),
+        database_url=given.get("DATABASE_URL") or database_url(state, ports["postgres"]),
+        redis_url=given.get("REDIS_URL") or redis_url(state, ports["valkey"]),
+        triton_url=given.get("TRITON_URL") or f"127.0.0.1:{ports['triton_grpc']}",
+        triton_http_url=None if "TRITON_URL" in given else local("triton_http"),
         object_store_url=f"file://{state.folder('objects', 0o700)}",
         secret_key=state.secret("secret-key"),
         api_url=local("api"),

@@ -21,6 +21,9 @@ FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.2, 5.0
 STEADY_SECONDS = 30  # a process that lasted so long starts again without delay
 HOUSEKEEPING_SECONDS = 5
 MOST_FAILURES = 10  # in a row, each before it was steady
+# One wish to stop may come several times: from a terminal to the whole group, and passed on by make.
+SAME_WISH_SECONDS = 1.0
+SLOW_STOP_SECONDS = 2.0  # from then on it is said what is waited for
 
 
 class ServiceFailed(RuntimeError):
@@ -34,6 +37,7 @@ class Supervisor:
         self._ready = {service.name: asyncio.Event() for service in services}
         self._stopped = {service.name: asyncio.Event() for service in services}
         self._ending = asyncio.Event()
+        self._last_signal: float | None = None
         self._status = StackStatus(
             supervisor=ProcessIdentity.of(os.getpid()), services={s.name: ServiceStatus() for s in services}
         )
@@ -57,11 +61,18 @@ class Supervisor:
         return 1 if self._status.reason else 0
 
     def end(self) -> None:
-        """Stop everything; a second call kills what has not stopped yet."""
-        if self._ending.is_set():
+        """Stop everything."""
+        self._ending.set()
+
+    def _obey(self) -> None:
+        """The first signal stops everything; another one, later, kills what has not stopped yet."""
+        now, before = time.monotonic(), self._last_signal
+        self._last_signal = now
+        if before is not None and now - before > SAME_WISH_SECONDS:
+            self._terminal.say("stopping at once")
             for child in self._children.values():
                 child.kill()
-        self._ending.set()
+        self.end()
 
     async def _keep(self, service: Service) -> None:
         try:
@@ -69,6 +80,8 @@ class Supervisor:
                 await self._ready[needed].wait()
             await (self._run_once(service) if service.once else self._keep_running(service))
         except Exception as failure:  # whatever it is: a stack that lacks one service must not stay half up
+            if self._ending.is_set():  # it ends because everything does, or another one failed first
+                return
             self._status.reason = f"{service.name}: {failure}"
             self._terminal.say(f"{self._status.reason}; the end of its log ({self._log(service)}):")
             for line in logs.last_lines(self._log(service), 15):
@@ -97,6 +110,8 @@ class Supervisor:
             elif not self._ready[service.name].is_set():
                 raise ServiceFailed(_never_ready(service, child))
             code = await child.wait()
+            if self._ending.is_set():
+                return
             failures = 0 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             if failures > MOST_FAILURES:
                 raise ServiceFailed(f"ended {failures} times in a row, last with {code}")
@@ -107,6 +122,8 @@ class Supervisor:
             await asyncio.sleep(delay)
 
     async def _start(self, service: Service) -> Child:
+        if self._ending.is_set():
+            raise ServiceFailed("everything is stopping")
         if service.sweep:
             service.sweep()
         if service.prepare:
@@ -143,7 +160,10 @@ class Supervisor:
         child = self._children.get(service.name)
         if child and child.exit_code is None:
             began = time.monotonic()
+            most = f"waiting for {service.name} to stop, at most {service.stopping.seconds:.0f} s"
+            telling = asyncio.get_running_loop().call_later(SLOW_STOP_SECONDS, self._terminal.say, most)
             obeyed = await child.stop(service.stopping.signal, service.stopping.seconds)
+            telling.cancel()
             how = "stopped" if obeyed else "did not stop and was killed"
             self._terminal.say(f"{service.name} {how} in {time.monotonic() - began:.1f} s")
         if service.sweep:
@@ -169,7 +189,7 @@ class Supervisor:
     def _answer_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.end)
+            loop.add_signal_handler(number, self._obey)
 
     def _note(self, service: Service, state: str) -> None:
         current = self._status.services[service.name]

@@ -17,6 +17,7 @@ from typing import Any
 
 from deploy.local.http import answers_ok, fetch_json
 from deploy.local.leftovers import remove_shared_memory
+from deploy.local.plain_paths import PlainPaths, plain_paths
 from deploy.local.service import Probe, Service, ServiceUnusable, Stopping
 from deploy.local.state import StateFolder
 
@@ -49,13 +50,15 @@ def triton(state: StateFolder, ports: Mapping[str, int], models: ModelStore, pyt
     server = Path(about["site"]) / "pytriton" / "tritonserver"
     prefix = shared_memory_prefix(state)
     models.repository.mkdir(parents=True, exist_ok=True)
+    backends = _backends(state, server, about["py_version_short"])
+    paths = plain_paths(f"{prefix}paths", {"backends": backends, "models": models.repository})
     return Service(
         name="triton",
         command=(
             str(server / "bin" / "tritonserver"),
-            f"--backend-directory={_backends(state, server, about['py_version_short'])}",
+            f"--backend-directory={paths.folders['backends']}",
             f"--backend-config=python,shm-region-prefix-name={prefix}",
-            f"--model-repository={models.repository}",
+            f"--model-repository={paths.folders['models']}",
             # Every model at the start; later ones are loaded and unloaded by name.
             "--model-control-mode=explicit",
             "--load-model=*",
@@ -71,13 +74,20 @@ def triton(state: StateFolder, ports: Mapping[str, int], models: ModelStore, pyt
         ready_seconds=120,
         environment=_environment(about, python, state),
         stopping=Stopping(seconds=20),
-        sweep=partial(remove_shared_memory, prefix),
+        prepare=paths.make,
+        sweep=partial(_sweep, prefix, paths),
     )
 
 
 def shared_memory_prefix(state: StateFolder) -> str:
     """Of this state folder's Triton alone, so that its left-over regions can be told from another's."""
     return f"prelabel_{hashlib.sha256(str(state.root).encode()).hexdigest()[:10]}_"
+
+
+def _sweep(prefix: str, paths: PlainPaths) -> None:
+    remove_shared_memory(prefix)
+    if paths.remove:
+        paths.remove()
 
 
 def _serves(base: str, models: ModelStore) -> Probe:

@@ -18,7 +18,7 @@ def valkey(state: StateFolder, port: int) -> Service:
     settings = {
         "bind": "127.0.0.1",
         "port": port,
-        "dir": folder,
+        "dir": _quoted(str(folder)),
         "appendonly": "yes",
         "save": '""',
         "maxmemory-policy": "noeviction",
@@ -31,6 +31,11 @@ def valkey(state: StateFolder, port: int) -> Service:
         command=(str(_binary()), str(folder / "valkey.conf")),
         ready=_answers(port, state.secret("valkey-password")),
     )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _answers(port: int, password: str) -> Probe:

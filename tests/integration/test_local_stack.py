@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -15,8 +16,9 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
-from deploy.local.control import StackFailed, StackProcess
+from deploy.local.control import StackProcess
 from deploy.local.processes import ProcessIdentity, started_for
+from deploy.local.running import StackFailed
 from deploy.local.stack import ROOT, Addresses, StackOptions
 from deploy.local.state import StateFolder
 from deploy.local.triton import shared_memory_prefix
@@ -115,6 +117,54 @@ def test_it_stops_with_whoever_started_it(options: StackOptions) -> None:
     _wait_until_gone(options)
 
 
+@pytest.mark.parametrize("words", [(), ("--detach",)])
+def test_an_interrupted_start_has_stopped_when_its_command_ends(options: StackOptions, words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "deploy.local", "up", "--state", str(options.state), "--free-ports", *words]
+    starting = subprocess.Popen([*command, "--servers-only"], stdout=subprocess.PIPE, cwd=ROOT, text=True)
+    assert starting.stdout is not None
+    with starting.stdout:
+        assert any("postgres ready" in line for line in starting.stdout), "it came as far as that"
+        starting.send_signal(signal.SIGINT)
+        starting.stdout.read()
+    assert starting.wait() != 0 or not words
+    assert list(started_for(options.state)) == []
+    assert _local(options, "down").stdout == "nothing is running\n"
+
+
+def test_commands_wait_for_a_stack_that_starts_or_stops(options: StackOptions) -> None:
+    up = [sys.executable, "-m", "deploy.local", "up", "--state", str(options.state), "--free-ports", "--servers-only"]
+    with subprocess.Popen([*up, "--quiet"], cwd=ROOT, stdout=subprocess.DEVNULL) as first:
+        state = StateFolder.at(options.state)
+        deadline = time.monotonic() + 30
+        while not ((status := state.status()) and status.phase == "starting") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        found = _local(options, "run", "--", "env")
+        assert "which is starting" in found.stderr
+        assert "DATABASE_URL=" in found.stdout
+        assert first.poll() is None, "the stack that was starting was used, and goes on"
+        first.send_signal(signal.SIGTERM)
+        while (status := state.status()) and status.phase == "ready" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert "stopped" in _local(options, "down").stdout
+        assert first.wait(1) == 0
+    _wait_until_gone(options)
+
+
+def test_logs_end_with_their_reader_and_know_the_services(stack: StackProcess, options: StackOptions) -> None:
+    command = [sys.executable, "-m", "deploy.local", "logs", "--follow", "--state", str(options.state)]
+    for read in (0, 1):
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reading:
+            assert reading.stdout is not None
+            assert reading.stderr is not None
+            assert all("|" in reading.stdout.readline() for _ in range(read))
+            reading.stdout.close()
+            assert reading.wait(20) == 0
+            assert reading.stderr.read() == ""
+    unknown = _local(options, "logs", "nonsense")
+    assert unknown.returncode == 2
+    assert "postgres, supervisor, triton, valkey" in unknown.stderr
+
+
 async def test_after_a_kill_of_everything_it_starts_again_with_its_data(
     stack: StackProcess, options: StackOptions
 ) -> None:
@@ -152,10 +202,7 @@ def test_a_model_that_does_not_load_is_named(options: StackOptions, tmp_path: Pa
 
 
 def test_the_commands(options: StackOptions) -> None:
-    def local(command: str, *words: str) -> "subprocess.CompletedProcess[str]":
-        line = [sys.executable, "-m", "deploy.local", command, "--state", str(options.state), *words]
-        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-
+    local = partial(_local, options)
     assert "nothing is running" in local("down").stdout
     region = Path(f"/dev/shm/{shared_memory_prefix(StateFolder.at(options.state))}left-by-a-killed-one")
     region.touch()
@@ -171,6 +218,11 @@ def test_the_commands(options: StackOptions) -> None:
         assert "stopped" in local("down").stdout
     assert local("status").returncode == 1
     _wait_until_gone(options)
+
+
+def _local(options: StackOptions, command: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    line = [sys.executable, "-m", "deploy.local", command, "--state", str(options.state), *words]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def _wait_until_gone(options: StackOptions, *supervisors: ProcessIdentity) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from deploy.local.leftovers import end_leftovers
 from deploy.local.logs import Terminal
+from deploy.local.ports import choose_ports
 from deploy.local.processes import ProcessIdentity, started_for
 from deploy.local.service import Service, ServiceUnusable, Stopping
 from deploy.local.state import StateFolder, StateInUse
@@ -44,6 +46,15 @@ def exists(path: Path) -> Callable[[], Awaitable[bool]]:
         return path.exists()  # noqa: ASYNC240
 
     return ready
+
+
+def deaf(state: StateFolder, seconds: float, **more: Any) -> Service:
+    """Ready once it ignores SIGTERM."""
+
+    async def listening() -> bool:
+        return "deaf" in (state.log_folder / "deaf.log").read_text()
+
+    return python("deaf", STUBBORN, ready=listening, stopping=Stopping(seconds=seconds), **more)
 
 
 def supervise(state: StateFolder, *services: Service) -> tuple[Supervisor, io.StringIO]:
@@ -152,27 +163,51 @@ async def test_a_probe_may_say_that_waiting_is_of_no_use(state: StateFolder) -> 
 
 
 async def test_who_does_not_stop_is_killed(state: StateFolder) -> None:
-    log = state.log_folder / "deaf.log"
-
-    async def listening() -> bool:
-        return "deaf" in log.read_text()
-
-    async with running(state, python("deaf", STUBBORN, ready=listening, stopping=Stopping(seconds=0.3))) as (_, said):
+    async with running(state, deaf(state, 0.3)) as (_, said):
         pass
     assert "deaf did not stop and was killed" in said.getvalue()
 
 
-async def test_the_second_signal_does_not_wait(state: StateFolder) -> None:
-    log = state.log_folder / "deaf.log"
+async def test_a_later_signal_does_not_wait(state: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.local.supervisor.SAME_WISH_SECONDS", 0.1)
+    async with running(state, deaf(state, 60)) as (_, said):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert "stopping at once" in said.getvalue()
+    assert state.status().phase == "stopped"  # type: ignore[union-attr]
+
+
+async def test_signals_at_nearly_the_same_time_are_one(state: StateFolder) -> None:
+    ends_well = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), sys.exit(0)))\n"
+    log = state.log_folder / "slow.log"
 
     async def listening() -> bool:
-        return "deaf" in log.read_text()
+        return "here" in log.read_text()
 
-    deaf = python("deaf", STUBBORN, ready=listening, stopping=Stopping(seconds=60))
-    async with running(state, deaf) as (supervisor, _):
+    slow = python("slow", f"{ends_well}print('here', flush=True); time.sleep(60)", ready=listening)
+    async with running(state, python("needed", LIVES), replace(slow, after=("needed",))) as (_, said):
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(0.05)
+        await until(lambda: heads(said, "stopped") == ["slow", "needed"])
+    assert "at once" not in said.getvalue()
+
+
+async def test_what_dies_while_everything_stops_is_not_started_again(state: StateFolder) -> None:
+    async with running(state, python("needed", LIVES), deaf(state, 0.5, after=("needed",))) as (supervisor, said):
         supervisor.end()
-        await asyncio.sleep(0.1)
-    assert state.status().phase == "stopped"  # type: ignore[union-attr]
+        await asyncio.sleep(0.05)
+        os.kill(process_of(state, "needed").pid, signal.SIGKILL)
+    assert "starts again" not in said.getvalue()
+    assert state.status().services["needed"].restarts == 0  # type: ignore[union-attr]
+
+
+async def test_says_what_it_waits_for(state: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.local.supervisor.SLOW_STOP_SECONDS", 0.1)
+    async with running(state, deaf(state, 0.4)) as (_, said):
+        pass
+    assert "waiting for deaf to stop, at most 0 s" in said.getvalue()
 
 
 async def test_grandchildren_go_with_their_parent(state: StateFolder) -> None:
@@ -210,6 +245,23 @@ async def test_ends_what_a_killed_supervisor_left(state: StateFolder) -> None:
     await until(lambda: len(list(started_for(state.root))) == 2)
     assert await end_leftovers(state) == 2
     assert list(started_for(state.root)) == []
+    await child.wait()
+
+
+async def test_what_had_to_be_killed_is_gone_with_its_port(state: StateFolder) -> None:
+    holds = (
+        "import signal, socket, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "held = socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('held', flush=True); time.sleep(60)"
+    )
+    port = choose_ports(state, free=True)["inference_metrics"]
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", holds, str(port), stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PRELABEL_SUPERVISED_STATE": str(state.root)},
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"held\n"
+    assert await end_leftovers(state, seconds=0.1) == 1
+    assert choose_ports(state, free=True)["inference_metrics"] == port
     await child.wait()
 
 

@@ -4,6 +4,9 @@ import asyncio
 import time
 from pathlib import Path
 
+import httpx2
+from websockets.exceptions import WebSocketException
+
 from deploy.local.control import StackProcess
 from deploy.local.demo import images, show, story
 from deploy.local.demo.client import Gateway, Refused
@@ -19,6 +22,9 @@ def run(stack: StackProcess) -> int:
         asyncio.run(_tell(stack))
     except (Refused, images.Unexpected) as error:
         show.step(f"It did not work: {error}")
+        return 1
+    except (httpx2.TransportError, WebSocketException, OSError) as error:
+        show.step(f"The stack went away meanwhile ({type(error).__name__}); {stack.log_folder} has its logs.")
         return 1
     show.step(f"Done in {time.monotonic() - began:.0f} s.")
     show.console.print(f"Look at the pictures in {_relative(_TARGET)}/.")
