@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from services.api import health
 from services.api.access import routes as access
 from services.api.data_rows import routes as data_rows
+from services.api.docs_page import add_docs_page
 from services.api.idempotency import REPLAYED
 from services.api.metrics import HttpMetrics
 from services.api.middleware import REQUEST_ID, RequestContext
@@ -87,6 +88,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
         generate_unique_id_function=_operation_id,
         openapi_tags=list(_TAGS),
         openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.metrics = HttpMetrics()
     install_problem_handlers(app)
@@ -99,6 +102,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["ETag", "Location", "Retry-After", REPLAYED, REQUEST_ID],
         )
+    add_docs_page(app)
     for router in (*ROUTERS, health.router):
         app.include_router(router)
     return app
