@@ -36,7 +36,7 @@ class ByteBudget:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it was given in the same moment
                 self._free += size
-            else:
+            elif (size, turn) in self._waiting:  # another's return may have passed it over already
                 self._waiting.remove((size, turn))
             self._wake()
             raise

@@ -32,6 +32,8 @@ class Stored:
     @property
     def most_bytes(self) -> int:
         """What reading it may take at most."""
+        if self.text is not None:
+            return 4 * len(self.text)
         return MAX_BYTES if self.byte_size is None else min(self.byte_size, MAX_BYTES)
 
 

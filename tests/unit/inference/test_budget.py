@@ -42,6 +42,23 @@ async def test_whoever_gives_up_waiting_takes_nothing_with_him() -> None:
     third.cancel()
 
 
+async def test_all_may_give_up_at_once() -> None:
+    budget = ByteBudget(10)
+
+    async def hold(size: int) -> None:
+        async with budget.hold(size):
+            await asyncio.sleep(60)
+
+    tasks = [asyncio.create_task(hold(8)) for _ in range(5)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(one) for one in ended} == {asyncio.CancelledError}
+    async with asyncio.timeout(1), budget.hold(10):
+        pass
+
+
 async def test_alone_is_alone() -> None:
     solitude, under_way, seen = Solitude(), 0, list[tuple[str, int]]()
 
