@@ -1,0 +1,44 @@
+"""A project of short inline texts on a running stack, for runs of the stand-ins."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from deploy.local.demo.client import Gateway, Json, subscribed
+from tests.support.stack import Frontend
+
+_OPTIONS = ("even", "odd", "yes", "no")
+_ONTOLOGY: Json = {
+    "classifications": [{"type": "radio", "name": "Answer", "options": [{"name": name} for name in _OPTIONS]}]
+}
+_AT_ONCE = 1000
+_TERMINAL = {f"model_run.{state}" for state in ("completed", "completed_with_errors", "cancelled", "failed")}
+
+
+async def set_up_texts(gateway: Gateway, texts: Iterable[str]) -> Frontend:
+    """A data row for each text, `row-0` and so on, all in one batch."""
+    wanted = {"name": "texts", "media_type": "text", "ontology": _ONTOLOGY}
+    frontend = Frontend(gateway, (await gateway.post("/v1/projects", wanted))["id"])
+    items = ({"global_key": f"row-{number}", "text": text} for number, text in enumerate(texts))
+    while some := list(islice(items, _AT_ONCE)):
+        await gateway.post(f"{frontend.path}/data-rows", {"items": some})
+    await gateway.post(f"{frontend.path}/batches", {"name": "all", "all": True})
+    return frontend
+
+
+async def configuration(frontend: Frontend, slug: str) -> Json:
+    """A run of a stand-in as its suggested alignment has it."""
+    async for model in frontend.gateway.pages(f"{frontend.path}/models"):
+        if model["slug"] == slug:
+            return await frontend.wanted(model, 0.5)
+    raise LookupError(f"there is no model {slug}")
+
+
+async def run_to_its_end(frontend: Frontend, notifier_url: str, wanted: Json) -> Json:
+    """Submit and wait for the terminal event, which it gives; the run's last counters are in its `data`."""
+    async with subscribed(frontend.gateway, notifier_url, f"project:{frontend.project_id}") as channel:
+        run = await frontend.gateway.post(f"{frontend.path}/model-runs", wanted)
+        async for message in channel:
+            event: Json = message.get("event", {})
+            if event.get("subject", {}).get("id") == run["id"] and event["type"] in _TERMINAL:
+                return event
+    raise RuntimeError("the socket closed before the run ended")
