@@ -183,11 +183,8 @@ def triton_config(built: BuiltModel) -> str:
 
 def _dynamic_batching(max_batch_size: int) -> str:
     preferred = sorted({min(8, max_batch_size), max_batch_size})
-    # Level 1 is for previews, so that they do not wait behind the batches of a run.
-    return (
-        f"dynamic_batching {{ preferred_batch_size: {preferred} max_queue_delay_microseconds: 500 "
-        "priority_levels: 2 default_priority_level: 2 }"
-    )
+    # No priority levels: with them Triton may leave requests lying for half a second (docs/decisions/0016).
+    return f"dynamic_batching {{ preferred_batch_size: {preferred} max_queue_delay_microseconds: 500 }}"
 
 
 def _tensor(tensor: Tensor, ahead: tuple[int, ...]) -> str:

@@ -33,8 +33,7 @@ async def main() -> None:
     redis_url = settings.redis_url.get_secret_value()
     signals = Signals(JobQueue(redis_url), Hints(redis_url))
     egress = Egress(settings)
-    is_urgent = settings.inference_purpose == "preview"
-    triton = Triton(settings.triton_url, settings.inference_deadline_seconds, is_urgent=is_urgent)
+    triton = Triton(settings.triton_url, settings.inference_deadline_seconds)
     with ThreadPoolExecutor(settings.inference_threads, "prepare") as threads:
         store = ObjectStore(settings.object_store_url)
         reader = ContentReader(store, egress)

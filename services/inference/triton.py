@@ -80,15 +80,12 @@ class Metadata:
 class Triton:
     """One client a process and event loop. Every call has a deadline: a stopped server would hang it for ever."""
 
-    def __init__(self, url: str, deadline_seconds: float, *, is_urgent: bool = False) -> None:
-        """What is urgent waits for no batch but the one that is being worked on."""
+    def __init__(self, url: str, deadline_seconds: float) -> None:
         # No channel_args: passing any drops tritonclient's message-size defaults.
         self._client = grpcclient.InferenceServerClient(
             url, keepalive_options=grpcclient.KeepAliveOptions(keepalive_time_ms=15_000, keepalive_timeout_ms=10_000)
         )
         self._deadline = deadline_seconds
-        # 0 is the model's own; a model that knows no levels takes any.
-        self._priority = 1 if is_urgent else 0
 
     async def infer(
         self, model: str, card: ModelCard, inputs: Mapping[str, Array], version: str = ""
@@ -104,7 +101,6 @@ class Triton:
                 [_tensor(tensor, inputs[tensor.name]) for tensor in card.inputs],
                 model_version=version,
                 outputs=[grpcclient.InferRequestedOutput(tensor.name) for tensor in card.outputs],
-                priority=self._priority,
                 client_timeout=self._deadline,
             )
         except InferenceServerException as error:

@@ -169,8 +169,7 @@ def test_triton_is_told_everything() -> None:
         'output [ { name: "boxes" data_type: TYPE_FP32 dims: [-1, 4] } ]',
         'output [ { name: "names" data_type: TYPE_STRING dims: [-1] } ]',
         "instance_group [ { count: 1 } ]",
-        "dynamic_batching { preferred_batch_size: [8, 16] max_queue_delay_microseconds: 500 "
-        "priority_levels: 2 default_priority_level: 2 }",
+        "dynamic_batching { preferred_batch_size: [8, 16] max_queue_delay_microseconds: 500 }",
         f'parameters {{ key: "prelabel_digest" value {{ string_value: "{"ab" * 32}" }} }}',
     ]
 
