@@ -1,0 +1,101 @@
+"""Named points at which a process kills itself, without warning, the nth time it passes.
+
+To add one: write how it is watched, name it in `POINTS`. Commits are counted where they write results or an event.
+"""
+
+import functools
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from services.inference import results
+from services.inference.servers import Servers
+from shared.database.unit_of_work import UnitOfWork
+from shared.signals import Signals
+
+Pass = Callable[[], None]
+_WRITES = "writes results or an event"
+
+
+def arm(crash: str) -> None:
+    """`point:count`, such as `after_commit:3`."""
+    name, _, count = crash.partition(":")
+    POINTS[name](_countdown(int(count or 1)))
+
+
+def _countdown(left: int) -> Pass:
+    def passed() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return passed
+
+
+def _before_call(passed: Pass) -> None:
+    _wrap(Servers, "infer", before=passed)
+
+
+def _after_call(passed: Pass) -> None:
+    _wrap(Servers, "infer", after=passed)
+
+
+def _after_publish(passed: Pass) -> None:
+    _wrap(Signals, "send", after=passed)
+
+
+def _before_commit(passed: Pass) -> None:
+    _watch_commits("before_commit", passed)
+
+
+def _after_commit(passed: Pass) -> None:
+    _watch_commits("after_commit", passed)
+
+
+POINTS: Mapping[str, Callable[[Pass], None]] = {
+    "before_call": _before_call,
+    "after_call": _after_call,
+    "before_commit": _before_commit,
+    "after_commit": _after_commit,
+    "after_publish": _after_publish,
+}
+
+
+def _watch_commits(which: str, passed: Pass) -> None:
+    store, emit = results.store, UnitOfWork.emit
+
+    @functools.wraps(store)
+    async def marked_store(session: Any, *rest: Any, **named: Any) -> Any:
+        session.sync_session.info[_WRITES] = True
+        return await store(session, *rest, **named)
+
+    @functools.wraps(emit)
+    def marked_emit(work: UnitOfWork, fact: Any) -> None:
+        work.session.sync_session.info[_WRITES] = True
+        emit(work, fact)
+
+    def committing(session: Session) -> None:
+        if session.info.get(_WRITES):
+            passed()
+
+    results.store = marked_store
+    UnitOfWork.emit = marked_emit  # type: ignore[method-assign]
+    event.listen(Session, which, committing)
+
+
+def _wrap(owner: type, name: str, *, before: Pass = lambda: None, after: Pass = lambda: None) -> None:
+    original: Callable[..., Awaitable[Any]] = getattr(owner, name)
+
+    @functools.wraps(original)
+    async def wrapped(*arguments: Any, **named: Any) -> Any:
+        before()
+        answer = await original(*arguments, **named)
+        after()
+        return answer
+
+    setattr(owner, name, wrapped)

@@ -1,0 +1,125 @@
+"""What the tables hold when a world is quiet, as plain values for the checker."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stream:
+    id: str
+    epoch: str
+    first_offset: int
+    last_offset: int
+    events: Sequence[Row] = ()
+    """`offset`, `type`, `subject_id`, `payload` (parsed), `occurred_at`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run or a preview with all that belongs to it."""
+
+    id: str
+    project_id: str
+    state: str
+    execution: int
+    row: Row
+    segments: Sequence[Row] = ()
+    outcomes: Sequence[Row] = ()
+    detections: Sequence[Row] = ()
+    projections: Sequence[Row] = ()
+    ledger: Sequence[Row] = ()
+    stores: Sequence[Row] = ()
+    """The audit: who stored how many outcomes for which segment, and who held that segment then."""
+
+    @property
+    def rows(self) -> list[str]:
+        """The data rows the run is about, as its first execution cut them."""
+        return [str(row) for segment in self.segments if segment["execution"] == 1 for row in segment["data_row_ids"]]
+
+
+@dataclass(frozen=True)
+class Database:
+    streams: Mapping[str, Stream]
+    runs: Mapping[str, Run]
+    data_rows: Mapping[str, Row]
+    taken_at: datetime | None = None
+    projects: frozenset[str] = field(default_factory=frozenset)
+
+
+_RUNS = """
+    SELECT r.*, m.slug AS model_slug, m.digest FROM model_runs r
+    LEFT JOIN catalog_models m ON m.id = r.catalog_model_id ORDER BY r.id
+"""
+_DATA_ROWS = """
+    SELECT r.id, r.project_id, r.global_key, c.text
+    FROM data_rows r JOIN data_row_contents c ON c.data_row_id = r.id
+"""
+
+
+async def read_database(url: str) -> Database:
+    """In one moment: a repeatable read."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_text, decoder=orjson.loads)
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await _read(connection)
+    finally:
+        await connection.close()
+
+
+async def _read(connection: "asyncpg.Connection[asyncpg.Record]") -> Database:
+    async def by(column: str, table: str, order: str) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for row in await connection.fetch(f"SELECT * FROM {table} ORDER BY {order}"):
+            found.setdefault(str(row[column]), []).append(dict(row))
+        return found
+
+    events = await by("stream_id", "events", 'stream_id, "offset"')
+    parts = {
+        "segments": await by("model_run_id", "segments", "model_run_id, execution, ordinal"),
+        "outcomes": await by("model_run_id", "row_outcomes", "model_run_id, data_row_id"),
+        "detections": await by("model_run_id", "detections", "model_run_id, data_row_id, ordinal"),
+        "projections": await by("model_run_id", "row_projections", "model_run_id, data_row_id"),
+        "ledger": await by("model_run_id", "ledger_counts", "model_run_id, model_class, reason"),
+        "stores": await by("model_run_id", "audit.stores", "at"),
+    }
+    streams = {
+        str(row["id"]): Stream(
+            id=str(row["id"]),
+            epoch=str(row["epoch"]),
+            first_offset=row["first_offset"],
+            last_offset=row["last_offset"],
+            events=[{**one, "payload": orjson.loads(one["payload"])} for one in events.get(str(row["id"]), ())],
+        )
+        for row in await connection.fetch("SELECT * FROM streams")
+    }
+    runs = {
+        str(row["id"]): Run(
+            id=str(row["id"]),
+            project_id=str(row["project_id"]),
+            state=row["state"],
+            execution=row["execution"],
+            row=dict(row),
+            **{name: found.get(str(row["id"]), ()) for name, found in parts.items()},
+        )
+        for row in await connection.fetch(_RUNS)
+    }
+    data_rows = await connection.fetch(_DATA_ROWS)
+    return Database(
+        streams,
+        runs,
+        {str(row["id"]): dict(row) for row in data_rows},
+        await connection.fetchval("SELECT clock_timestamp()"),
+        frozenset(str(row["id"]) for row in await connection.fetch("SELECT id FROM projects")),
+    )
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,123 @@
+"""Faults, each written into the history. Services go by their names in the world, servers by those in the stack."""
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import asyncpg
+import redis.asyncio as redis
+import tritonclient.grpc.aio as triton_client
+
+if TYPE_CHECKING:
+    from deploy.local.control import StackProcess
+    from tests.faults.harness.world import World
+
+SERVERS = ("postgres", "valkey", "triton")
+
+
+class Faults:
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def kill(self, *names: str) -> None:
+        """SIGKILL. Whoever keeps it running starts it again."""
+        self._note("kill", *names)
+        if servers := [name for name in names if name in SERVERS]:
+            self._stack.kill(*servers)
+        self._world.processes.kill(*(name for name in names if name not in SERVERS))
+
+    def stop(self, *names: str) -> None:
+        """SIGSTOP: it is there, and does nothing."""
+        self._note("stop", *names)
+        self._signal(signal.SIGSTOP, *names)
+
+    def cont(self, *names: str) -> None:
+        self._note("cont", *names)
+        self._signal(signal.SIGCONT, *names)
+
+    def term(self, *names: str) -> None:
+        """SIGTERM: it may finish what it has begun, and is started again."""
+        self._note("term", *names)
+        self._signal(signal.SIGTERM, *names)
+
+    async def down(self, name: str, number: int = signal.SIGKILL) -> None:
+        """End a service and leave it down; `world.start` brings it back."""
+        self._note("down", name)
+        await self._world.processes.end(name, number)
+
+    async def pause(self, seconds: float, *names: str) -> None:
+        """SIGSTOP, so many seconds, SIGCONT."""
+        self.stop(*names)
+        await asyncio.sleep(seconds)
+        self.cont(*names)
+
+    async def kill_everything(self) -> None:
+        """All services and all servers at once; afterwards everything runs again."""
+        self._note("kill everything")
+        processes = self._world.processes
+        names = processes.names()
+        for name in names:  # held still first, so that none sees another one die
+            processes.signal(name, signal.SIGSTOP)
+        self._stack.kill()
+        processes.kill(*names)
+        await asyncio.to_thread(self._stack.start)
+        for name in names:
+            await processes.until_ready(name)
+
+    async def flush_redis(self) -> None:
+        self._note("flushall")
+        client = redis.from_url(self._world.addresses.redis_url)
+        await client.flushall()
+        await client.aclose()
+
+    async def kill_backends(self, application: str, *, query_like: str = "%", limit: int = 1) -> int:
+        """Connections of a service to PostgreSQL are ended by the server, `COMMIT` and all. Says how many."""
+        connection = await asyncpg.connect(self._world.database_url)
+        try:
+            found = await connection.fetch(
+                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE application_name LIKE $1 AND query ILIKE $2 AND pid <> pg_backend_pid()
+                     AND datname = current_database() LIMIT $3""",
+                f"{application}%",
+                query_like,
+                limit,
+            )
+        finally:
+            await connection.close()
+        self._note(f"kill {len(found)} backends of", application)
+        return len(found)
+
+    async def unload(self, model: str) -> None:
+        self._note("unload", model)
+        async with triton_client.InferenceServerClient(self._world.addresses.triton_url) as client:
+            await client.unload_model(model)
+
+    async def reload(self, model: str) -> None:
+        self._note("load", model)
+        async with triton_client.InferenceServerClient(self._world.addresses.triton_url) as client:
+            await client.load_model(model)
+
+    @property
+    def _stack(self) -> "StackProcess":
+        if self._world.stack is None:
+            raise LookupError("the servers of this world are not its own")
+        return self._world.stack
+
+    def _signal(self, number: int, *names: str) -> None:
+        for name in names:
+            if name in SERVERS:
+                service = self._stack.status().services[name]
+                if service.process is not None:
+                    _signal_group(service.process.pid, number)
+            else:
+                self._world.processes.signal(name, number)
+
+    def _note(self, what: str, *names: str) -> None:
+        self._world.history.fault(" ".join([what, *names]))
+
+
+def _signal_group(leader: int, number: int) -> None:
+    """PostgreSQL and Triton are several processes, in sessions of their own each."""
+    import os
+
+    os.killpg(leader, number)
