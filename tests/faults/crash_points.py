@@ -9,11 +9,12 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from sqlalchemy import event
+import sqlalchemy.event
 from sqlalchemy.orm import Session
 
 from services.inference import results
 from services.inference.servers import Servers
+from shared.contracts.event import Event
 from shared.database.unit_of_work import UnitOfWork
 from shared.signals import Signals
 
@@ -75,9 +76,9 @@ def _watch_commits(which: str, passed: Pass) -> None:
         return await store(session, *rest, **named)
 
     @functools.wraps(emit)
-    def marked_emit(work: UnitOfWork, fact: Any) -> None:
-        work.session.sync_session.info[_WRITES] = True
-        emit(work, fact)
+    def marked_emit(self: UnitOfWork, event: Event) -> None:
+        self.session.sync_session.info[_WRITES] = True
+        emit(self, event)
 
     def committing(session: Session) -> None:
         if session.info.get(_WRITES):
@@ -85,7 +86,7 @@ def _watch_commits(which: str, passed: Pass) -> None:
 
     results.store = marked_store
     UnitOfWork.emit = marked_emit  # type: ignore[method-assign]
-    event.listen(Session, which, committing)
+    sqlalchemy.event.listen(Session, which, committing)
 
 
 def _wrap(owner: type, name: str, *, before: Pass = lambda: None, after: Pass = lambda: None) -> None:

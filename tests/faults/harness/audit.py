@@ -11,15 +11,18 @@ CREATE SCHEMA IF NOT EXISTS audit;
 CREATE TABLE IF NOT EXISTS audit.stores (
     at timestamptz NOT NULL DEFAULT clock_timestamp(), transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
     process text NOT NULL DEFAULT current_setting('application_name'),
-    model_run_id uuid NOT NULL, segment_id uuid, execution int NOT NULL, rows int NOT NULL,
+    workspace_id uuid NOT NULL, model_run_id uuid NOT NULL, segment_id uuid, execution int NOT NULL, rows int NOT NULL,
     run_state text, segment_state text, generation int, holder text
 );
 
 CREATE OR REPLACE FUNCTION audit.note_stores() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO audit.stores (model_run_id, segment_id, execution, rows, run_state, segment_state, generation, holder)
-    SELECT n.model_run_id, n.segment_id, n.execution, n.rows, r.state, s.state, s.generation, s.holder
-    FROM (SELECT model_run_id, segment_id, execution, count(*) AS rows FROM fresh GROUP BY 1, 2, 3) n
+    INSERT INTO audit.stores
+        (workspace_id, model_run_id, segment_id, execution, rows, run_state, segment_state, generation, holder)
+    SELECT n.workspace_id, n.model_run_id, n.segment_id, n.execution, n.rows, r.state, s.state, s.generation, s.holder
+    FROM (
+        SELECT workspace_id, model_run_id, segment_id, execution, count(*) AS rows FROM fresh GROUP BY 1, 2, 3, 4
+    ) n
     LEFT JOIN segments s ON s.id = n.segment_id LEFT JOIN model_runs r ON r.id = n.model_run_id;
     RETURN NULL;
 END $$;

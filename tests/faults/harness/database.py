@@ -1,9 +1,9 @@
 """What the tables hold when a world is quiet, as plain values for the checker."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -49,35 +49,45 @@ class Database:
     streams: Mapping[str, Stream]
     runs: Mapping[str, Run]
     data_rows: Mapping[str, Row]
-    taken_at: datetime | None = None
-    projects: frozenset[str] = field(default_factory=frozenset)
+
+    def heads_up_to(self, topic: str) -> int:
+        """The last offset that concerns a topic: of a run, its own last event."""
+        kind, _, subject = topic.partition(":")
+        if kind == "project":
+            return self.streams[subject].last_offset
+        events = self.streams[self.runs[subject].project_id].events
+        offsets: list[int] = [event["offset"] for event in events if str(event["subject_id"]) == subject]
+        return max(offsets)
 
 
 _RUNS = """
     SELECT r.*, m.slug AS model_slug, m.digest FROM model_runs r
-    LEFT JOIN catalog_models m ON m.id = r.catalog_model_id ORDER BY r.id
+    LEFT JOIN catalog_models m ON m.id = r.catalog_model_id
+    WHERE r.workspace_id = $1 ORDER BY r.id
 """
 _DATA_ROWS = """
     SELECT r.id, r.project_id, r.global_key, c.text
     FROM data_rows r JOIN data_row_contents c ON c.data_row_id = r.id
+    WHERE r.workspace_id = $1
 """
 
 
-async def read_database(url: str) -> Database:
-    """In one moment: a repeatable read."""
+async def read_database(url: str, workspace_id: UUID) -> Database:
+    """All of a workspace, in one moment."""
     connection = await asyncpg.connect(url)
     try:
         await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_text, decoder=orjson.loads)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await _read(connection)
+            return await _read(connection, workspace_id)
     finally:
         await connection.close()
 
 
-async def _read(connection: "asyncpg.Connection[asyncpg.Record]") -> Database:
+async def _read(connection: "asyncpg.Connection[asyncpg.Record]", workspace_id: UUID) -> Database:
     async def by(column: str, table: str, order: str) -> dict[str, list[Row]]:
         found: dict[str, list[Row]] = {}
-        for row in await connection.fetch(f"SELECT * FROM {table} ORDER BY {order}"):
+        statement = f"SELECT * FROM {table} WHERE workspace_id = $1 ORDER BY {order}"
+        for row in await connection.fetch(statement, workspace_id):
             found.setdefault(str(row[column]), []).append(dict(row))
         return found
 
@@ -98,7 +108,7 @@ async def _read(connection: "asyncpg.Connection[asyncpg.Record]") -> Database:
             last_offset=row["last_offset"],
             events=[{**one, "payload": orjson.loads(one["payload"])} for one in events.get(str(row["id"]), ())],
         )
-        for row in await connection.fetch("SELECT * FROM streams")
+        for row in await connection.fetch("SELECT * FROM streams WHERE workspace_id = $1", workspace_id)
     }
     runs = {
         str(row["id"]): Run(
@@ -109,15 +119,13 @@ async def _read(connection: "asyncpg.Connection[asyncpg.Record]") -> Database:
             row=dict(row),
             **{name: found.get(str(row["id"]), ()) for name, found in parts.items()},
         )
-        for row in await connection.fetch(_RUNS)
+        for row in await connection.fetch(_RUNS, workspace_id)
     }
-    data_rows = await connection.fetch(_DATA_ROWS)
+    data_rows = await connection.fetch(_DATA_ROWS, workspace_id)
     return Database(
         streams,
         runs,
         {str(row["id"]): dict(row) for row in data_rows},
-        await connection.fetchval("SELECT clock_timestamp()"),
-        frozenset(str(row["id"]) for row in await connection.fetch("SELECT id FROM projects")),
     )
 
 

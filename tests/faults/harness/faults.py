@@ -1,6 +1,7 @@
 """Faults, each written into the history. Services go by their names in the world, servers by those in the stack."""
 
 import asyncio
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -9,21 +10,21 @@ import redis.asyncio as redis
 import tritonclient.grpc.aio as triton_client
 
 if TYPE_CHECKING:
-    from deploy.local.control import StackProcess
+    from tests.faults.harness.history import History
     from tests.faults.harness.world import World
 
 SERVERS = ("postgres", "valkey", "triton")
 
 
 class Faults:
-    def __init__(self, world: "World") -> None:
-        self._world = world
+    def __init__(self, world: "World", history: "History") -> None:
+        self._world, self._history = world, history
 
     def kill(self, *names: str) -> None:
         """SIGKILL. Whoever keeps it running starts it again."""
         self._note("kill", *names)
         if servers := [name for name in names if name in SERVERS]:
-            self._stack.kill(*servers)
+            self._world.stack.kill(*servers)
         self._world.processes.kill(*(name for name in names if name not in SERVERS))
 
     def stop(self, *names: str) -> None:
@@ -57,22 +58,22 @@ class Faults:
         processes = self._world.processes
         names = processes.names()
         for name in names:  # held still first, so that none sees another one die
-            processes.signal(name, signal.SIGSTOP)
-        self._stack.kill()
+            processes.send(name, signal.SIGSTOP)
+        self._world.stack.kill()
         processes.kill(*names)
-        await asyncio.to_thread(self._stack.start)
+        await asyncio.to_thread(self._world.stack.start)
         for name in names:
             await processes.until_ready(name)
 
     async def flush_redis(self) -> None:
         self._note("flushall")
-        client = redis.from_url(self._world.addresses.redis_url)
+        client = redis.Redis.from_url(self._world.addresses.redis_url)
         await client.flushall()
         await client.aclose()
 
     async def kill_backends(self, application: str, *, query_like: str = "%", limit: int = 1) -> int:
         """Connections of a service to PostgreSQL are ended by the server, `COMMIT` and all. Says how many."""
-        connection = await asyncpg.connect(self._world.database_url)
+        connection = await asyncpg.connect(self._world.addresses.database_url)
         try:
             found = await connection.fetch(
                 """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -97,27 +98,19 @@ class Faults:
         async with triton_client.InferenceServerClient(self._world.addresses.triton_url) as client:
             await client.load_model(model)
 
-    @property
-    def _stack(self) -> "StackProcess":
-        if self._world.stack is None:
-            raise LookupError("the servers of this world are not its own")
-        return self._world.stack
-
     def _signal(self, number: int, *names: str) -> None:
         for name in names:
             if name in SERVERS:
-                service = self._stack.status().services[name]
+                service = self._world.stack.status().services[name]
                 if service.process is not None:
                     _signal_group(service.process.pid, number)
             else:
-                self._world.processes.signal(name, number)
+                self._world.processes.send(name, number)
 
     def _note(self, what: str, *names: str) -> None:
-        self._world.history.fault(" ".join([what, *names]))
+        self._history.fault(" ".join([what, *names]))
 
 
 def _signal_group(leader: int, number: int) -> None:
     """PostgreSQL and Triton are several processes, in sessions of their own each."""
-    import os
-
     os.killpg(leader, number)

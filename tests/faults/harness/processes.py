@@ -3,13 +3,13 @@
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 from deploy.local.processes import kill_group, signal_process
@@ -114,7 +114,7 @@ class Processes:
     def names(self, module: str = "") -> list[str]:
         return [name for name, running in self._services.items() if running.order.module.startswith(module)]
 
-    def signal(self, name: str, number: int) -> None:
+    def send(self, name: str, number: int) -> None:
         if (pid := self._services[name].pid) is not None:
             signal_process(pid, number)
 
@@ -123,11 +123,11 @@ class Processes:
             if (pid := self._services[name].pid) is not None:
                 kill_group(pid)
 
-    async def end(self, name: str, number: int = signal.SIGKILL) -> None:
+    async def end(self, name: str, number: int = SIGKILL) -> None:
         """End it and leave it down."""
         running = self._services[name]
         running.is_wanted = False
-        self.signal(name, number)
+        self.send(name, number)
         await self._until(running, lambda: running.pid is None)
 
     async def until_ended(self, name: str, start: int, seconds: float = READY_SECONDS) -> None:

@@ -1,16 +1,12 @@
-"""A project with texts, and what a user does with it. Every answer is in the history of its world."""
+"""A project with texts, and what a user does with it. Every answer is in the history of its round."""
 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from deploy.local.demo.client import Json
+from deploy.local.demo.client import Gateway, Json
 from tests.support.stack import Frontend
 from tests.support.texts import configuration, set_up_texts
-
-if TYPE_CHECKING:
-    from tests.faults.harness.world import World
 
 TERMINAL = ("completed", "completed_with_errors", "cancelled", "failed")
 
@@ -19,7 +15,6 @@ TERMINAL = ("completed", "completed_with_errors", "cancelled", "failed")
 class Stage:
     """`wanted` is a run of the model over all rows."""
 
-    world: "World"
     frontend: Frontend
     wanted: Json
 
@@ -37,7 +32,7 @@ class Stage:
         return str(run["id"])
 
     async def cancel(self, run_id: str, results: str = "keep") -> Json:
-        return await self._verb(run_id, "cancel", {"results": results})
+        return await self._verb(run_id, "cancel", results=results)
 
     async def pause(self, run_id: str) -> Json:
         return await self._verb(run_id, "pause")
@@ -67,10 +62,22 @@ class Stage:
     async def ended(self, run_id: str, seconds: float = 120) -> Json:
         return await self.until(run_id, *TERMINAL, seconds=seconds)
 
-    async def _verb(self, run_id: str, verb: str, body: Json | None = None) -> Json:
-        return await self.frontend.gateway.post(f"/v1/model-runs/{run_id}/{verb}", body or {})
+    async def outcomes(self, run_id: str) -> list[Json]:
+        """Of all its rows."""
+        return [one async for one in self.frontend.gateway.pages(f"/v1/model-runs/{run_id}/outcomes")]
+
+    async def _verb(self, run_id: str, verb: str, **body: str) -> Json:
+        return await self.frontend.gateway.post(f"/v1/model-runs/{run_id}/{verb}", body)
 
 
-async def make_stage(world: "World", texts: Iterable[str], slug: str) -> Stage:
-    frontend = await set_up_texts(world.gateway, texts)
-    return Stage(world, frontend, await configuration(frontend, slug))
+async def make_stage(gateway: Gateway, texts: Iterable[str], slug: str) -> Stage:
+    async with asyncio.timeout(60):
+        while not await _is_ready(gateway, slug):
+            await asyncio.sleep(0.1)
+    frontend = await set_up_texts(gateway, texts)
+    return Stage(frontend, await configuration(frontend, slug))
+
+
+async def _is_ready(gateway: Gateway, slug: str) -> bool:
+    states = {model["slug"]: model["state"] async for model in gateway.pages("/v1/models")}
+    return bool(states[slug] == "ready")

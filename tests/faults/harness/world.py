@@ -1,38 +1,29 @@
-"""A whole Prelabel for many rounds of faults: real servers, the services as processes, and what clients were told.
+"""A whole Prelabel for many rounds of faults: servers of its own, and the services as processes.
 
-    async with opened_world(folder, models=store) as world:          # its own servers: they may be killed too
-        stage = await world.stage([f"text {n}" for n in range(200)], slug="sleeps")
-        watcher = await world.subscribe("a", stage.topic)
+async with opened_world(folder, WorldOptions(models=store)) as world:
+    async with world.round("kill a worker") as told:             # a workspace and a history of its own
+        stage = await told.stage((f"text {n}" for n in range(200)), slug="sleeps")
+        await told.subscribe("a", stage.topic)
         run = await stage.submit()
-        world.faults.kill("inference")
+        told.faults.kill("inference-1")
         await stage.ended(run)
-        assert await world.violations() == []
+        assert await told.violations() == []
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from deploy.local.control import StackProcess
 from deploy.local.ports import choose_ports
 from deploy.local.stack import Addresses, StackOptions
 from deploy.local.state import StateFolder
 from tests.faults.harness.audit import audit
-from tests.faults.harness.checker import Violation, check
-from tests.faults.harness.client import InsistentGateway
-from tests.faults.harness.database import read_database
-from tests.faults.harness.faults import Faults
-from tests.faults.harness.history import History
 from tests.faults.harness.processes import Order, Processes
-from tests.faults.harness.subscriber import Subscriber
+from tests.faults.harness.round import Round, opened_round
 from tests.support.servers import migrate
-
-if TYPE_CHECKING:
-    from tests.faults.harness.stage import Stage
 
 QUICK: Mapping[str, str] = {
     "INFERENCE_LEASE_SECONDS": "2",
@@ -40,146 +31,108 @@ QUICK: Mapping[str, str] = {
     "INFERENCE_POLL_SECONDS": "0.3",
     "NOTIFIER_POLL_SECONDS": "0.3",
 }
-"""Waits that tests need not sit through."""
+"""Settings with which tests need not sit through waits."""
 
 
 @dataclass(frozen=True)
 class WorldOptions:
-    """`models` is a folder as `StackOptions.models`. `settings` go to every service."""
+    """`models` is a folder as in `StackOptions`. `settings` go to every service; `services` are started at once."""
 
     models: Path
     settings: Mapping[str, str] = field(default_factory=dict)
-    workers: int = 1
+    services: tuple[str, ...] = ("api", "notifier", "inference-1")
 
 
 class World:
-    def __init__(self, folder: Path, addresses: Addresses, options: WorldOptions) -> None:
-        self.folder, self.addresses, self.options = folder, addresses, options
-        self.stack: StackProcess | None = None
-        self.history = History(folder / "history.jsonl")
+    def __init__(self, folder: Path, options: WorldOptions) -> None:
+        self.folder, self.options = folder, options
+        self.stack = StackProcess(
+            StackOptions(state=folder / "servers", models=options.models, free_ports=True, servers_only=True)
+        )
         self.processes = Processes(folder / "log")
-        self.ports = dict(choose_ports(StateFolder.at(folder), free=True))
-        self.api_url = f"http://127.0.0.1:{self.ports['api']}"
-        self.notifier_url = f"ws://127.0.0.1:{self.ports['notifier']}/v1/ws"
-        self.subscribers: list[Subscriber] = []
-        self.faults = Faults(self)
-        self.gateway: InsistentGateway
+        self._ports = dict(choose_ports(StateFolder.at(folder), free=True))
+
+    @property
+    def addresses(self) -> Addresses:
+        return self.stack.addresses
 
     @property
     def database_url(self) -> str:
         return self.addresses.database_url
 
-    async def stage(self, texts: Iterable[str], slug: str) -> "Stage":
-        """A project with these texts, for runs of the model of that name."""
-        from tests.faults.harness.stage import make_stage  # noqa: PLC0415
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self._port('api')}"
 
-        return await make_stage(self, texts, slug)
+    @property
+    def notifier_url(self) -> str:
+        return f"ws://127.0.0.1:{self._port('notifier')}/v1/ws"
 
-    async def subscribe(self, name: str, topic: str) -> Subscriber:
-        found = Subscriber(name, topic, self.gateway, self.notifier_url, self.history)
-        self.subscribers.append(found)
-        await found.until_opened()
-        return found
+    @asynccontextmanager
+    async def round(self, name: str) -> AsyncIterator[Round]:
+        """Something to check by itself: a new workspace, and a history in `<folder>/<name>.jsonl`."""
+        async with opened_round(self, name) as found:
+            yield found
 
-    async def start(
-        self, name: str, *, defect: str | None = None, crash: str | None = None, **settings: str
-    ) -> None:
-        """A service, or another one in its place: `api`, `notifier`, `operations`, `inference-1`, `previews-1`, …"""
+    async def start(self, name: str, *, defect: str | None = None, crash: str | None = None, **settings: str) -> None:
+        """A service, or another one in its place: `api`, `notifier`, `operations`, `inference-1`, `previews-1`, …
+
+        `defect` and `crash` as in `tests.faults.defective`. The crash is for this start only, the rest for restarts.
+        """
         order = self._order(name)
         environment = {**order.environment, **settings}
         await self.processes.start(name, replace(order, environment=environment, defect=defect, crash=crash))
 
-    async def violations(self) -> list[Violation]:
-        """Of all that happened in this world, once it is quiet."""
-        return check(self.history, await read_database(self.database_url))
+    async def open(self) -> None:
+        await asyncio.to_thread(self.stack.start)
+        await asyncio.to_thread(migrate, self.database_url)
+        await audit(self.database_url)
+        await self.processes.open()
+        cards = ("--cards", str(self.options.models / "cards"))
+        bootstrap = replace(self._order("api"), module="services.api.bootstrap", arguments=cards, ready_url=None)
+        await self.processes.run("bootstrap", bootstrap)
+        for name in self.options.services:
+            await self.start(name)
 
-    async def settle(self) -> None:
-        """Until every subscriber of a stream knows all that is in its log."""
-        database = await read_database(self.database_url)
-        for subscriber in self.subscribers:
-            kind, _, subject = subscriber.topic.partition(":")
-            if kind == "project":
-                await subscriber.until_at(database.streams[subject].last_offset)
+    async def close(self) -> None:
+        await self.processes.close()
+        await asyncio.to_thread(self.stack.remove)
 
     def _order(self, name: str) -> Order:
         kind = name.partition("-")[0]
-        module, port = _MODULES[kind]
-        own = {
-            variable: str(self._port(name if variable.endswith("METRICS_PORT") else kind))
-            for variable in (port,)
-        }
+        module, variable = _SERVICES[kind]
+        port = str(self._port(name))
         environment = {
             **self.addresses.environment(),
             "LOG_FORMAT": "console",
             "PUBLIC_NOTIFIER_URL": self.notifier_url,
             "SHUTDOWN_GRACE_SECONDS": "5",
-            **({"INFERENCE_PURPOSE": "preview"} if kind == "previews" else {}),
+            "INFERENCE_PURPOSE": "preview" if kind == "previews" else "run",
             **self.options.settings,
-            **own,
+            variable: port,
         }
-        return Order(module, environment, ready_url=f"http://127.0.0.1:{own[port]}/readyz")
+        return Order(module, environment, ready_url=f"http://127.0.0.1:{port}/readyz")
 
     def _port(self, name: str) -> int:
-        if name not in self.ports:
-            self.ports[name] = choose_ports(StateFolder.at(self.folder / "ports" / name), free=True)["api"]
-        return self.ports[name]
-
-    async def open(self) -> None:
-        await asyncio.to_thread(migrate, self.database_url)
-        await audit(self.database_url)
-        await self.processes.open()
-        key_file = self.folder / "key"
-        words = ("--cards", str(self.options.models / "cards"), "--local-key-file", str(key_file))
-        await self.processes.run(
-            "bootstrap", replace(self._order("api"), module="services.api.bootstrap", arguments=words, ready_url=None)
-        )
-        for name in ("api", "notifier", *(f"inference-{number + 1}" for number in range(self.options.workers))):
-            await self.start(name)
-        self.gateway = InsistentGateway(self.api_url, key_file.read_text().strip(), self.history)
-
-    async def close(self) -> None:
-        for subscriber in self.subscribers:
-            await subscriber.close()
-        if hasattr(self, "gateway"):
-            await self.gateway.close()
-        await self.processes.close()
-        self.history.close()
+        if name not in self._ports:
+            self._ports[name] = choose_ports(StateFolder.at(self.folder / "ports" / name), free=True)["api"]
+        return self._ports[name]
 
 
-_MODULES: Mapping[str, tuple[str, str]] = {
+_SERVICES: Mapping[str, tuple[str, str]] = {
     "api": ("services.api", "API_PORT"),
     "notifier": ("services.notifier", "NOTIFIER_PORT"),
     "operations": ("services.api.worker", "OPERATIONS_METRICS_PORT"),
     "inference": ("services.inference", "INFERENCE_METRICS_PORT"),
     "previews": ("services.inference", "INFERENCE_METRICS_PORT"),
 }
+"""Module, and the variable of the port on which it says that it is ready."""
 
 
 @asynccontextmanager
-async def opened_world(folder: Path, options: WorldOptions, servers: Addresses | None = None) -> AsyncIterator[World]:
-    """On servers that are there already, with a database of its own; without, on servers of its own."""
-    if servers is not None:
-        own = f"{servers.database_url.rpartition('/')[0]}/faults_{uuid4().hex}"
-        addresses = servers.model_copy(
-            update={"database_url": own, "object_store_url": f"file://{folder / 'objects'}"}
-        )
-        async with _open(World(folder, addresses, options)) as world:
-            yield world
-        return
-    state = StackOptions(state=folder / "servers", models=options.models, free_ports=True, servers_only=True)
-    stack = StackProcess(state)
-    try:
-        stack.start()
-        world = World(folder, stack.addresses, options)
-        world.stack = stack
-        async with _open(world):
-            yield world
-    finally:
-        stack.remove()
-
-
-@asynccontextmanager
-async def _open(world: World) -> AsyncIterator[World]:
+async def opened_world(folder: Path, options: WorldOptions) -> AsyncIterator[World]:
+    """`folder` lies below `var/`, as `StackProcess` wants it; what servers keep there is removed at the end."""
+    world = World(folder, options)
     try:
         await world.open()
         yield world

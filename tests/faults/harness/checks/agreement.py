@@ -1,6 +1,7 @@
 """Promises 3 and 5: what the log says of a run is what its row says, with one terminal event an execution, the last."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from services.api.model_runs.transitions import MOVES
 from tests.faults.harness.checks.base import TERMINAL, Violation, data_of, events_of, worked_on
@@ -17,7 +18,7 @@ def states_and_events(history: History, database: Database) -> Iterator[Violatio
         if not states:
             yield Violation("state_without_event", run.id, f"{run.state}, and no event at all")
             continue
-        for before, after in zip(states, states[1:], strict=False):
+        for before, after in pairwise(states):
             if after not in MOVES[before] and before not in TERMINAL:
                 yield Violation("state_without_event", run.id, f"{before}, then {after}: something came between")
         last = states[-1]
