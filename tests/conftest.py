@@ -1,5 +1,7 @@
 """Fixtures every test may use. Real parts: `tests/support/servers.py`; the whole stack: `tests/support/stack.py`."""
 
+import pytest
+
 from tests.support.servers import (
     database_url,
     object_store_url,
@@ -20,3 +22,15 @@ __all__ = [
     "stack",
     "triton_url",
 ]
+
+_SERVERS = {"servers", "stack"}
+"""Fixtures of the session that cost many seconds to start."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one of several processes takes together: the tests of the whole stack, and those of a file with servers."""
+    for item in items:
+        used = _SERVERS & set(getattr(item, "fixturenames", ()))
+        if used:
+            name = "stack" if "stack" in used else item.path.name
+            item.add_marker(pytest.mark.xdist_group(name))

@@ -30,7 +30,7 @@ ASKED_BY = {
 }
 """Variables of the environment that ask for another port than the usual one."""
 # Under the range from which the kernel takes ports for outgoing connections: those could steal one in a restart.
-_FREE_RANGE = range(20_000, 32_000)
+_FREE_RANGE, _OWN = range(20_000, 32_000), 30
 
 
 def wanted_ports() -> Mapping[str, int]:
@@ -60,7 +60,9 @@ def _asked(variable: str, usual: int) -> int:
 
 
 def _first_free(wanted: list[int], taken: set[int]) -> int:
-    candidates = [*wanted, *random.sample(_FREE_RANGE, 200)]
+    # Each process begins at a place of its own: two that start at once would else find the same port free.
+    own = _FREE_RANGE[os.getpid() * _OWN % len(_FREE_RANGE) :][:_OWN]
+    candidates: list[int] = [*wanted, *own, *random.sample(_FREE_RANGE, 200)]
     for port in candidates:
         if port not in taken and _free(port):
             return port

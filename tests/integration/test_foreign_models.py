@@ -77,7 +77,7 @@ async def test_a_model_of_others_is_pinned_and_a_run_stops_when_it_changes(shop:
         assert await colors.said(shop, project, run) == colors.RIGHT
 
         await outside.replace(color_teller(seed=7))
-        again = await colors.ended(shop, await colors.submit(shop, project, model))
+        again = await colors.ended(shop, await colors.submit_once_ready(shop, project, model))
         assert again["state"] == "failed"
         assert "another model than was registered" in again["state_reason"]
         assert again["succeeded"] == 0

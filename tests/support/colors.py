@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import cv2
+import httpx2 as httpx
 import numpy as np
 
 from tests.support.onnx_models import CLASSES
@@ -33,11 +34,24 @@ async def set_up(shop: Shop) -> str:
 
 async def submit(shop: Shop, project: str, model: Mapping[str, Any]) -> str:
     """A run's path."""
-    entries = (await shop.get(f"{project}/models/{model['id']}/alignment"))["entries"]
-    wanted = {"model_id": model["id"], "threshold": 0.5, "alignment": {"entries": entries}}
-    answer = await shop.client.post(f"{project}/model-runs", json=wanted)
+    answer = await _submitted(shop, project, model)
     assert answer.status_code == 202, answer.text
     return f"/v1/model-runs/{answer.json()['id']}"
+
+
+async def submit_once_ready(shop: Shop, project: str, model: Mapping[str, Any], seconds: float = 20) -> str:
+    """For a model that was away for a moment: whether anybody saw that, and when, is open."""
+    async with asyncio.timeout(seconds):
+        while (answer := await _submitted(shop, project, model)).status_code != 202:
+            assert answer.json()["code"] == "model_blocked", answer.text
+            await asyncio.sleep(0.2)
+    return f"/v1/model-runs/{answer.json()['id']}"
+
+
+async def _submitted(shop: Shop, project: str, model: Mapping[str, Any]) -> httpx.Response:
+    entries = (await shop.get(f"{project}/models/{model['id']}/alignment"))["entries"]
+    wanted = {"model_id": model["id"], "threshold": 0.5, "alignment": {"entries": entries}}
+    return await shop.client.post(f"{project}/model-runs", json=wanted)
 
 
 async def ended(shop: Shop, run: str, seconds: float = 30) -> Json:
