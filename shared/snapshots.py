@@ -11,6 +11,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.envelope import Envelope
+from shared.contracts.event import RunPurpose, RunState
 from shared.contracts.events import NOTIFYING_TYPES
 from shared.contracts.http import DEFAULT_PAGE_SIZE
 from shared.contracts.resources import (
@@ -25,6 +26,7 @@ from shared.contracts.resources import (
     RunModel,
     RunParameters,
 )
+from shared.contracts.run_verbs import RunVerb, allowed_verbs
 from shared.database.alignments import read_alignment
 from shared.database.tables import (
     EventRow,
@@ -40,7 +42,7 @@ from shared.run_configuration import RunConfiguration
 _NOTIFICATIONS_PATH = "/v1/notifications"
 _PROJECT_FIELDS = set(Project.model_fields)
 _COUNTED = {"done", "succeeded", "failed", "skipped", "detections"}
-_RUN_FIELDS = set(ModelRunSummary.model_fields) - _COUNTED
+_RUN_FIELDS = set(ModelRunSummary.model_fields) - _COUNTED - {"allowed_verbs"}
 _PREVIEW_FIELDS = set(PreviewSummary.model_fields) - _COUNTED - {"sample"}
 
 
@@ -119,8 +121,15 @@ def summary_of(row: ModelRunRow, counters: RunCounters) -> ModelRunSummary:
         {
             **{name: getattr(row, name) for name in _RUN_FIELDS},
             **counters.shown(),
+            "allowed_verbs": verbs_of(row),
         }
     )
+
+
+def verbs_of(row: ModelRunRow) -> tuple[RunVerb, ...]:
+    state: RunState = row.state  # type: ignore[assignment]
+    purpose: RunPurpose = row.purpose  # type: ignore[assignment]
+    return allowed_verbs(state, purpose, hides_pending=row.hides_pending)
 
 
 async def run_counters(session: AsyncSession, row: ModelRunRow) -> RunCounters:

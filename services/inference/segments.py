@@ -1,7 +1,7 @@
 """Leases on segments. A worker proves its right to write by the lease's generation, inside its transaction."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from uuid import UUID
 
@@ -38,7 +38,10 @@ Lease: TypeAlias = tuple[UUID, int]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A leased segment and what is left of it. `suspect` is a row that may have killed earlier workers."""
+    """A leased segment and what is left of it. `suspect` is a row that may have killed earlier workers.
+
+    `earlier_attempts` are those of a row in executions before this one, where there were any.
+    """
 
     segment_id: UUID
     generation: int
@@ -52,6 +55,7 @@ class Claim:
     taken_over: bool
     suspect: UUID | None
     suspect_leases: int
+    earlier_attempts: Mapping[UUID, int] = field(default_factory=dict)
 
     @property
     def lease(self) -> Lease:
@@ -86,7 +90,7 @@ _TAKE = text("""
         takeovers = s.takeovers + (free.state = 'leased')::int
     FROM free WHERE s.id = free.id
     RETURNING s.id, s.generation, s.workspace_id, s.project_id, s.execution, s.data_row_ids, free.state = 'leased',
-              s.suspect_data_row_id, s.suspect_leases
+              s.suspect_data_row_id, s.suspect_leases, s.earlier_attempts
 """)
 
 _PENDING = text("""
@@ -136,7 +140,8 @@ async def claim(
         if run is None:  # cancelled or paused since we looked: its segments are closed in that transaction
             raise LeaseLost
         alignment, configuration = await _read(work.session, run)
-        segment_id, generation, workspace_id, project_id, execution, rows, taken_over, suspect, suspect_leases = taken
+        segment_id, generation, workspace_id, project_id, execution, rows, taken_over, *suspicion, earlier = taken
+        suspect, suspect_leases = suspicion
         pending = await work.session.scalars(_PENDING, {"ids": rows, "run": model_run_id})
         return Claim(
             segment_id=segment_id,
@@ -151,6 +156,7 @@ async def claim(
             taken_over=taken_over,
             suspect=suspect,
             suspect_leases=suspect_leases,
+            earlier_attempts=dict(zip(rows, earlier or (), strict=False)),
         )
     return None
 

@@ -109,6 +109,7 @@ class ModelRunUnstalled(ModelRunEvent):
 
 class ModelRunPaused(ModelRunEvent):
     type = "model_run.paused"
+    notifies = True
 
 
 class ModelRunResumed(ModelRunEvent):
@@ -143,6 +144,20 @@ class ModelRunRealigned(ProjectEvent):
 
     model_run_id: UUID
     alignment_version: int
+
+
+class ModelRunUndone(ProjectEvent):
+    """The pre-labels nobody had decided on are hidden for good; `hidden` counts their detections.
+
+    It moves no state and ends no execution.
+    """
+
+    type = "model_run.undone"
+    subject_kind = "model_run"
+    notifies = True
+
+    model_run_id: UUID
+    hidden: int
 
 
 class OperationEvent(Event):
@@ -246,6 +261,7 @@ EVENTS: tuple[type[Event], ...] = (
     ModelRunCancelled,
     ModelRunFailed,
     ModelRunRealigned,
+    ModelRunUndone,
     PreviewQueued,
     PreviewStarted,
     PreviewStalled,

@@ -10,6 +10,7 @@ from shared.alignment import AlignmentEntry
 from shared.contracts.envelope import Subject
 from shared.contracts.event import RunPurpose, RunState
 from shared.contracts.http import Page
+from shared.contracts.run_verbs import RunVerb
 from shared.preprocessing import MediaType
 from shared.run_configuration import Sample
 
@@ -79,6 +80,8 @@ class ModelRunSummary(Resource):
     skipped: int
     detections: int
     results_discarded: bool
+    undone_at: datetime | None = Field(description="since when its undecided pre-labels are hidden for good")
+    allowed_verbs: tuple[RunVerb, ...] = Field(description="what may be done with it now")
     created_by: UUID
     created_at: datetime
     started_at: datetime | None

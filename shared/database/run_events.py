@@ -11,6 +11,7 @@ from shared.contracts.events import (
     ModelRunFailed,
     ModelRunPaused,
     ModelRunQueued,
+    ModelRunResumed,
     ModelRunStalled,
     ModelRunStarted,
     ModelRunUnstalled,
@@ -63,6 +64,11 @@ def unstalled_event(run: ModelRunRow) -> Event:
     if run.purpose == "preview":
         return preview_event(run, PreviewUnstalled)
     return ModelRunUnstalled(**_run_facts(run))
+
+
+def resumed_event(run: ModelRunRow) -> Event:
+    """It is queued again after it was paused."""
+    return ModelRunResumed(**_run_facts(run))
 
 
 def preview_event(run: ModelRunRow, event: type[PreviewEvent]) -> PreviewEvent:

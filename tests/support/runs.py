@@ -13,11 +13,11 @@ from shared.annotations import Annotation, BoundingBox, Classification
 from shared.contracts.event import RunState
 from shared.database.alignments import read_alignment
 from shared.database.engine import Sessions
+from shared.database.ledger import LedgerPlace, add_to_ledger
 from shared.database.run_events import state_event
 from shared.database.tables import (
     CatalogModelRow,
     DetectionRow,
-    LedgerCountRow,
     ModelRunRow,
     RowOutcomeRow,
     RowProjectionRow,
@@ -74,7 +74,8 @@ class FakeWorker:
         async with self.sessions.begin() as session:
             run = await session.get_one(ModelRunRow, run_id)
             alignment = await read_alignment(session, run)
-            segments = list(await session.scalars(select(SegmentRow).where(SegmentRow.model_run_id == run_id)))
+            present = (SegmentRow.model_run_id == run_id, SegmentRow.execution == run.execution)
+            segments = list(await session.scalars(select(SegmentRow).where(*present)))
             for segment in segments:
                 ledger: Counter[tuple[str, str]] = Counter()
                 for data_row_id in segment.data_row_ids:
@@ -89,7 +90,7 @@ class FakeWorker:
                         session.add(
                             RowProjectionRow(
                                 model_run_id=run_id,
-                                alignment_version=1,
+                                alignment_version=run.alignment_version,
                                 data_row_id=data_row_id,
                                 workspace_id=run.workspace_id,
                                 shown=len(selection.shown),
@@ -98,18 +99,20 @@ class FakeWorker:
                         )
                         segment.succeeded += 1
                         segment.detections += len(detections)
-                session.add_all(_ledger(segment, ledger))
+                place = LedgerPlace(run_id, run.alignment_version, segment.id, segment.workspace_id)
+                await session.flush()
+                await add_to_ledger(session, place, ledger)
 
     async def end(self, run_id: UUID, state: RunState = "completed") -> None:
         """Close the segments and the run, with the terminal event."""
         async with unit_of_work(self.sessions, self.signals, "service:test") as work:
             run = await work.session.get_one(ModelRunRow, run_id)
-            segments = await work.session.scalars(select(SegmentRow).where(SegmentRow.model_run_id == run_id))
-            for segment in segments:
+            unfinished = (SegmentRow.model_run_id == run_id, SegmentRow.state.in_(("open", "leased")))
+            for segment in await work.session.scalars(select(SegmentRow).where(*unfinished)):
                 run.succeeded += segment.succeeded
                 run.failed += segment.failed
                 run.detections += segment.detections
-                segment.state = "done"
+                segment.state = "cancelled" if state == "failed" else "done"
             run.state, run.finished_at = state, await work.session.scalar(select(func.now()))
             work.emit(state_event(run))
 
@@ -156,9 +159,9 @@ def _success(
         data_row_id=data_row_id,
         workspace_id=run.workspace_id,
         segment_id=segment.id,
-        execution=1,
+        execution=segment.execution,
         state="succeeded",
-        attempts=1,
+        attempts=1 + _earlier(segment, data_row_id),
         detections=len(detections),
         timings={"infer": 0.01},
     )
@@ -184,26 +187,15 @@ def _failed(segment: SegmentRow, data_row_id: UUID, code: str) -> RowOutcomeRow:
         data_row_id=data_row_id,
         workspace_id=segment.workspace_id,
         segment_id=segment.id,
-        execution=1,
+        execution=segment.execution,
         state="failed",
         stage="decode",
         code=code,
         detail="the file ends in the middle",
-        attempts=1,
+        attempts=1 + _earlier(segment, data_row_id),
         detections=0,
     )
 
 
-def _ledger(segment: SegmentRow, counts: Mapping[tuple[str, str], int]) -> list[LedgerCountRow]:
-    return [
-        LedgerCountRow(
-            model_run_id=segment.model_run_id,
-            alignment_version=1,
-            segment_id=segment.id,
-            workspace_id=segment.workspace_id,
-            model_class=model_class,
-            reason=reason,
-            count=count,
-        )
-        for (model_class, reason), count in counts.items()
-    ]
+def _earlier(segment: SegmentRow, data_row_id: UUID) -> int:
+    return dict(zip(segment.data_row_ids, segment.earlier_attempts or (), strict=False)).get(data_row_id, 0)

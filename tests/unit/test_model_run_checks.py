@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from services.api.model_runs.checks import exclusive
 from services.api.model_runs.submit import segment_size
-from services.api.model_runs.transitions import MOVES, check_move
+from services.api.model_runs.transitions import MOVES, check_verb
 from shared.alignment import Alignment, AlignmentEntry, Detection, Target, select
 from shared.annotations import BoundingBox, FeatureType
 from shared.conditions import Condition, Range
 from shared.contracts.event import RunState
 from shared.contracts.events import TERMINAL_STATES
+from shared.contracts.run_verbs import RunVerb, allowed_verbs
+from shared.database.tables import ModelRunRow
 from shared.errors import Conflict
 from shared.pre_label_id import PreLabelId, parse_pre_label_id
 
@@ -120,8 +122,37 @@ def test_moves_are_those_of_the_states() -> None:
     assert set(MOVES) == states == {state for moves in MOVES.values() for state in moves}
     open_states = states - TERMINAL_STATES
     assert {state for state in states if "cancelled" in MOVES[state]} == open_states
-    for state in states:
-        with contextlib.nullcontext() if state in open_states else pytest.raises(Conflict) as caught:
-            check_move(state, "cancelled")
+
+
+_WANTED: dict[RunVerb, RunState] = {
+    "cancel": "cancelled",
+    "pause": "paused",
+    "resume": "queued",
+    "retry_failed": "queued",
+}
+
+
+@pytest.mark.parametrize("state", get_args(RunState))
+def test_verbs_are_allowed_where_their_moves_are(state: RunState) -> None:
+    run = ModelRunRow(state=state, purpose="run", results_discarded=False, undone_at=None)
+    verbs = set(allowed_verbs(state, "run", hides_pending=False))
+    for verb in get_args(RunVerb):
+        with contextlib.nullcontext() if verb in verbs else pytest.raises(Conflict) as caught:
+            check_verb(run, verb)
         if caught is not None:
-            assert caught.value.extra == {"state": state, "allowed": sorted(MOVES[state])}
+            assert caught.value.code == "illegal_transition"
+            extra = caught.value.extra
+            assert (extra["state"], extra["allowed"], set(extra["allowed_verbs"])) == (  # type: ignore[call-overload]
+                state,
+                sorted(MOVES[state]),
+                verbs,
+            )
+    moving = {_WANTED[verb] for verb in verbs - {"undo"}}
+    assert moving <= MOVES[state]
+    assert ("undo" in verbs) == (state in TERMINAL_STATES)
+
+
+def test_verbs_that_would_change_nothing_are_not_offered() -> None:
+    assert allowed_verbs("completed_with_errors", "run", hides_pending=True) == ()
+    assert allowed_verbs("failed", "import", hides_pending=False) == ("undo",)
+    assert allowed_verbs("running", "preview", hides_pending=False) == ("cancel",)

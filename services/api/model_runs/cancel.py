@@ -6,34 +6,27 @@ from sqlalchemy import func, select
 
 from services.api.access.principal import Principal
 from services.api.model_runs import queries
+from services.api.model_runs.holding import hold_run
 from services.api.model_runs.schemas import Results
-from services.api.model_runs.transitions import check_move
-from shared.contracts.event import RunState
+from services.api.model_runs.transitions import check_verb
 from shared.database.run_events import state_event
 from shared.database.tables import ModelRunRow
 from shared.database.unit_of_work import UnitOfWork
 
 
 async def cancel_model_run(work: UnitOfWork, principal: Principal, model_run_id: UUID, results: Results) -> ModelRunRow:
-    """Raises Conflict with the allowed states for a run that has ended."""
+    """Raises Conflict with what is allowed for a run that has ended."""
     run = await queries.get_run(work.session, principal.workspace_id, model_run_id)
     await cancel_run(work, run, results)
     return run
 
 
 async def cancel_run(work: UnitOfWork, run: ModelRunRow, results: Results) -> None:
-    """A run or a preview. Raises Conflict with the allowed states when it has ended."""
+    """A run or a preview. Raises Conflict with what is allowed when it has ended."""
     await hold_run(work, run)
-    present: RunState = run.state  # type: ignore[assignment]
-    check_move(present, "cancelled")
+    check_verb(run, "cancel")
     run.results_discarded = results == "discard"
     await cancel_held_run(work, run)
-
-
-async def hold_run(work: UnitOfWork, run: ModelRunRow) -> None:
-    """Segments before the run: the lock order everywhere. Its state is known only once both are held."""
-    await queries.lock_open_segments(work.session, run)
-    await queries.lock_run(work.session, run)
 
 
 async def cancel_held_run(work: UnitOfWork, run: ModelRunRow, reason: str | None = None) -> None:

@@ -9,7 +9,7 @@ from services.api.model_runs.schemas import Ledger, LedgerClass
 from shared.alignment import SHOWN
 from shared.database.tables import ModelRunRow
 
-DISCARDED = "discarded"
+DISCARDED, UNDONE = "discarded", "undone"
 
 _COUNTS = text("""
     SELECT model_class, reason, sum(count) FROM ledger_counts
@@ -57,12 +57,17 @@ async def read_ledger(session: AsyncSession, run: ModelRunRow) -> Ledger:
     return Ledger(model_run_id=run.id, alignment_version=run.alignment_version, classes=classes)
 
 
+def hidden_in(ledger: Ledger) -> int:
+    """The detections that are hidden since the run was undone or discarded."""
+    return sum(one.dropped.get(DISCARDED, 0) + one.dropped.get(UNDONE, 0) for one in ledger.classes)
+
+
 def _class(name: str, by_reason: dict[str, int], decided: tuple[int, int], run: ModelRunRow) -> LedgerClass:
     accepted, rejected = decided
     dropped = {reason: count for reason, count in by_reason.items() if reason != SHOWN and count}
     shown = by_reason.get(SHOWN, 0)
-    if run.results_discarded and shown > accepted + rejected:
-        dropped[DISCARDED] = shown - accepted - rejected
+    if run.hides_pending and shown > accepted + rejected:
+        dropped[DISCARDED if run.results_discarded else UNDONE] = shown - accepted - rejected
         shown = accepted + rejected
     return LedgerClass(
         model_class=name,

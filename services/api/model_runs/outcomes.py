@@ -88,9 +88,10 @@ async def _list_by_segment(
 async def _next_segments(
     session: AsyncSession, run: ModelRunRow, ordinal: int, *, only_unfinished: bool
 ) -> list[tuple[int, list[UUID]]]:
-    """Of the first execution, which has every row; a retry repeats some of them."""
+    """Of the first execution, which has every row, or of the present one, which has every row without an outcome."""
+    execution = run.execution if only_unfinished else 1
     wanted = select(SegmentRow.ordinal, SegmentRow.data_row_ids).where(
-        SegmentRow.model_run_id == run.id, SegmentRow.execution == 1, SegmentRow.ordinal >= ordinal
+        SegmentRow.model_run_id == run.id, SegmentRow.execution == execution, SegmentRow.ordinal >= ordinal
     )
     if only_unfinished:
         wanted = wanted.where(SegmentRow.state != "done")

@@ -95,7 +95,7 @@ async def _look_at(
     found = []
     for row in rows:
         for viewed in looked[row.data_row_id]:
-            if viewed.state == "pending" and view.run.results_discarded:
+            if viewed.state == "pending" and view.run.hides_pending:
                 continue
             if wanted.holds(viewed.pre_label, viewed.state) and not _is_before(row, viewed.place, after):
                 found.append(_shown(view, row, viewed, names))
@@ -127,7 +127,7 @@ async def _next_rows(session: AsyncSession, run: ModelRunRow, wanted: PreLabelFi
         last = UUID(after[0])
         # A key of one part says that all of its row was looked at.
         found = found.where(row_id >= last if len(after) > 1 else row_id > last)
-    if run.results_discarded or wanted.state in {"accepted", "rejected"}:
+    if run.hides_pending or wanted.state in {"accepted", "rejected"}:
         found = found.where(
             exists().where(DecisionRow.model_run_id == run.id, DecisionRow.data_row_id == row_id, ~DecisionRow.undone)
         )

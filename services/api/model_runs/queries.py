@@ -181,6 +181,15 @@ async def close_segments(session: AsyncSession, run: ModelRunRow) -> None:
     )
 
 
+async def free_segments(session: AsyncSession, run: ModelRunRow) -> None:
+    """Leave the open ones, with what they have counted, to whoever takes them once the run goes on."""
+    await session.execute(
+        update(SegmentRow)
+        .where(SegmentRow.model_run_id == run.id, SegmentRow.state.in_(_OPEN))
+        .values(state="open", generation=SegmentRow.generation + 1, holder=None, heartbeat_at=None)
+    )
+
+
 async def count_outcomes(session: AsyncSession, run: ModelRunRow) -> RunCounters:
     """What is in the tables, not what was added up on the way."""
     found = await session.execute(

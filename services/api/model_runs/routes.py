@@ -1,4 +1,4 @@
-"""Model runs: submit, watch, cancel; their outcomes and pre-labels."""
+"""Model runs: submit, watch, cancel, pause, try again, undo; their outcomes and pre-labels."""
 
 from typing import Annotated
 from uuid import UUID
@@ -23,6 +23,7 @@ from services.api.model_runs.schemas import (
     PreLabel,
     RunAlignment,
     RunEstimate,
+    UndonePreLabels,
 )
 from services.api.operations.schemas import Operation
 from services.api.paging import by_id
@@ -85,9 +86,41 @@ async def get_model_run(principal: Viewer, session: Reader, model_run_id: UUID) 
 async def cancel_model_run(
     principal: Editor, work: Work, model_run_id: UUID, wanted: Annotated[ModelRunCancel, Body()] = _KEEP
 ) -> ModelRun:
-    """End an open run for good: no result comes after the answer. For a run that has ended: 409 with `allowed`."""
+    """End an open or paused run for good: no result comes after the answer.
+
+    For a run that has ended: 409 with `allowed` and `allowed_verbs`.
+    """
     run = await service.cancel_model_run(work, principal, model_run_id, wanted.results)
     return await model_run_of(work.session, run)
+
+
+@router.post("/model-runs/{model_run_id}/pause", responses=problems(404, 409))
+async def pause_model_run(principal: Editor, work: Work, model_run_id: UUID) -> ModelRun:
+    """Stop an open run until it is resumed: what is stored stays, and nothing is stored after the answer.
+
+    A run that is paused already stays as it is. For a run that has ended: 409 with `allowed` and `allowed_verbs`.
+    """
+    return await model_run_of(work.session, await service.pause_model_run(work, principal, model_run_id))
+
+
+@router.post("/model-runs/{model_run_id}/resume", responses=problems(404, 409))
+async def resume_model_run(principal: Editor, work: Work, model_run_id: UUID) -> ModelRun:
+    """Let a paused run go on with the data rows that have no outcome yet.
+
+    A run that is open already stays as it is. For a run that has ended: 409 with `allowed` and `allowed_verbs`.
+    """
+    return await model_run_of(work.session, await service.resume_model_run(work, principal, model_run_id))
+
+
+@router.post("/model-runs/{model_run_id}/retry-failed", status_code=202, responses=problems(404, 409))
+async def retry_failed_rows(principal: Editor, work: Work, model_run_id: UUID, response: Response) -> ModelRun:
+    """Try the failed data rows again, as the run's next execution; after a run that failed, also those it left not run.
+
+    Their failed outcomes give way to new ones, whose `attempts` go on counting. What succeeded is not touched. 409 when
+    the run has not ended with failures, when its model is gone, or when its alignment no longer fits the ontology.
+    """
+    response.headers["Location"] = f"/v1/model-runs/{model_run_id}"
+    return await model_run_of(work.session, await service.retry_failed_rows(work, principal, model_run_id))
 
 
 @router.get("/model-runs/{model_run_id}/alignment", responses=problems(404))
@@ -171,6 +204,16 @@ async def list_pre_labels(
     )
     found = await service.list_pre_labels(session, principal, model_run_id, wanted, paging)
     return paging.page_with(found.items, found.next_key)
+
+
+@router.delete("/model-runs/{model_run_id}/pre-labels", responses=problems(404, 409))
+async def undo_model_run(principal: Editor, work: Work, model_run_id: UUID) -> UndonePreLabels:
+    """Undo a run that has ended: its pre-labels that nobody has decided on are hidden for good.
+
+    No later alignment shows them again, and the run cannot be tried again. Decisions and labels stay. Doing it twice
+    changes nothing more. For a run that has not ended: 409 with `allowed` and `allowed_verbs`.
+    """
+    return await service.undo_model_run(work, principal, model_run_id)
 
 
 @router.get("/model-runs/{model_run_id}/ledger", responses=problems(404))

@@ -197,6 +197,15 @@ class PreLabel(_Shown):
     state: DecisionState
 
 
+class UndonePreLabels(_Shown):
+    """What undoing a run has hidden. Both count detections, as the ledger does."""
+
+    model_run_id: UUID
+    undone_at: datetime | None = Field(description="null when cancelling the run with `discard` had hidden them before")
+    hidden: int = Field(description="those nobody had decided on")
+    kept: int = Field(description="those somebody had decided on")
+
+
 class MeasuredSpeed(_Shown):
     """Of one worker here: a moving average over its last minutes of work on the model."""
 

@@ -9,10 +9,13 @@ from services.api.model_runs import ledger, outcomes, pre_labels, queries
 from services.api.model_runs.cancel import cancel_model_run
 from services.api.model_runs.estimate import estimate_model_run
 from services.api.model_runs.outcomes import OutcomeFilter, OutcomePage
+from services.api.model_runs.pause import pause_model_run, resume_model_run
 from services.api.model_runs.pre_labels import PreLabelFilter, PreLabelPage
 from services.api.model_runs.realign import realign_model_run
+from services.api.model_runs.retry import retry_failed_rows
 from services.api.model_runs.schemas import Ledger, Outcome, RunAlignment
 from services.api.model_runs.submit import submit_model_run
+from services.api.model_runs.undo import undo_model_run
 from services.api.paging import Paging
 from services.api.projects.queries import get_project
 from shared.contracts.resources import ModelRun, ModelRunSummary
@@ -30,8 +33,12 @@ __all__ = [
     "list_model_runs",
     "list_outcomes",
     "list_pre_labels",
+    "pause_model_run",
     "realign_model_run",
+    "resume_model_run",
+    "retry_failed_rows",
     "submit_model_run",
+    "undo_model_run",
 ]
 
 

@@ -6,6 +6,7 @@ from services.api.access.principal import Principal
 from services.api.model_runs import queries
 from services.api.model_runs.asked import Asked
 from services.api.model_runs.basis import Basis, hold_basis
+from services.api.model_runs.holding import MOST_RINGS
 from services.api.model_runs.queries import RowSelection
 from services.api.model_runs.schemas import MAX_ROWS, ModelRunCreate
 from services.api.model_runs.submission import check_submission, check_total
@@ -18,7 +19,6 @@ from shared.database.unit_of_work import UnitOfWork
 
 SMALLEST_SEGMENT, LARGEST_SEGMENT, UNMEASURED_SEGMENT = 32, 1024, 64
 _SEGMENT_SECONDS = 5.0
-_MOST_RINGS = 8
 
 
 async def submit_model_run(
@@ -39,7 +39,7 @@ async def submit_model_run(
     await work.session.flush()
     await work.session.refresh(run)
     work.emit(state_event(run))
-    work.ring(Doorbell.RUNS, min(len(segments), _MOST_RINGS))
+    work.ring(Doorbell.RUNS, min(len(segments), MOST_RINGS))
     return run
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from services.api.access.principal import Principal
 from services.api.etags import check_revision
 from services.api.model_runs.basis import find_ground
-from services.api.model_runs.cancel import hold_run
+from services.api.model_runs.holding import hold_run
 from services.api.model_runs.realigning import Present, realigned
 from services.api.model_runs.schemas import AlignmentUpdate
 from services.api.previews import queries

@@ -1,6 +1,6 @@
 """Removing previews: on demand, and the oldest when a new one needs room. Nothing of them stays."""
 
-from services.api.model_runs.cancel import hold_run
+from services.api.model_runs.holding import hold_run
 from services.api.previews import queries
 from shared.contracts.preview_events import PreviewDeleted
 from shared.database.tables import ModelRunRow, ProjectRow

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from services.api.access.principal import Principal
-from services.api.model_runs.cancel import cancel_held_run, hold_run
+from services.api.model_runs.cancel import cancel_held_run
+from services.api.model_runs.holding import hold_run
 from services.api.operations.queries import lock_open_operations
 from services.api.projects import queries
 from shared.contracts.events import TERMINAL_STATES, ProjectDeleted

@@ -37,7 +37,7 @@ async def prove(session: AsyncSession, data_row: DataRowRow, wanted: Sequence[De
     for index, one in ids.items():
         viewed = looked.get(one.model_run_id, {}).get((one.ordinal, one.feature_schema_id))
         run = runs.get(one.model_run_id)
-        if run is None or viewed is None or (run.results_discarded and viewed.state == "pending"):
+        if run is None or viewed is None or (run.hides_pending and viewed.state == "pending"):
             detail = "no run shows this pre-label on this data row"
             problems.add(f"/decisions/{index}/pre_label_id", "pre_label_not_shown", detail)
         else:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import JSON, DateTime, Float, Text, func
+from sqlalchemy import JSON, DateTime, Float, Integer, Text, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PostgresUUID
 from sqlalchemy.orm import DeclarativeBase, mapped_column
@@ -29,6 +29,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own form
         Json: JSONB,
         list[Json]: JSONB,
+        list[int]: ARRAY(Integer),
         list[UUID]: ARRAY(PostgresUUID(as_uuid=True)),
         list[str]: ARRAY(Text),
         JSON: JSONB,

@@ -15,7 +15,7 @@ PARTITIONS = 16
 
 
 class ModelRunRow(Base):
-    """`configuration` is frozen at submit (`shared.run_configuration.RunConfiguration`)."""
+    """`configuration` is frozen at submit (`shared.run_configuration.RunConfiguration`); `undone_at` is final."""
 
     __tablename__ = "model_runs"
 
@@ -43,6 +43,12 @@ class ModelRunRow(Base):
     started_at: Mapped[Timestamp | None]
     served_at: Mapped[Timestamp | None]
     finished_at: Mapped[Timestamp | None]
+    undone_at: Mapped[Timestamp | None]
+
+    @property
+    def hides_pending(self) -> bool:
+        """Whether it shows only what people have decided on."""
+        return self.results_discarded or self.undone_at is not None
 
     __table_args__ = (
         Index("ix_model_runs_project_id_id", "project_id", "id"),
@@ -88,7 +94,10 @@ class AlignmentEntryRow(Base):
 
 
 class SegmentRow(Base):
-    """The unit a worker leases. A commit proves its right by `generation`."""
+    """The unit a worker leases. A commit proves its right by `generation`.
+
+    `earlier_attempts`, of a retry, says by place how often each data row was tried in the executions before.
+    """
 
     __tablename__ = "segments"
 
@@ -101,6 +110,7 @@ class SegmentRow(Base):
     priority: Mapped[int] = mapped_column(server_default="3")
     purpose: Mapped[str] = mapped_column(server_default="run")
     data_row_ids: Mapped[list[UUID]]
+    earlier_attempts: Mapped[list[int] | None]
     state: Mapped[str] = mapped_column(server_default="open")
     holder: Mapped[str | None]
     generation: Mapped[int] = mapped_column(server_default="0")
