@@ -8,16 +8,18 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, from_url
 from obstore.store import ObjectStore as AnyStore
 
 from shared.errors import NotFound, TooLarge, Unavailable
 
 SCHEME = "store://"
+_SILENT = "the object store does not answer"
 _LONGEST_CALL_SECONDS, _LONGEST_TRANSFER_SECONDS = 30.0, 600.0
 # A call that takes too long raises TimeoutError, which is an OSError.
 _AWAY = (BaseError, OSError)
+_LONGEST_CHECK_SECONDS = 10.0
 _LONGEST_KEY, _LONGEST_PART = 1024, 255
 _PIECE_BYTES, _PIECES_AT_ONCE = 5 * 1024 * 1024, 2
 _LISTED_AT_ONCE = 100
@@ -33,7 +35,8 @@ class ObjectStore:
     """Objects by key. Their URIs (`store://<key>`) stand in data rows; keys begin with the workspace's id."""
 
     def __init__(self, url: str) -> None:
-        self._store: AnyStore = _local(url) if url.startswith("file://") else from_url(url)
+        self._folder = Path(urlsplit(url).path) if url.startswith("file://") else None
+        self._store: AnyStore = _local(self._folder) if self._folder else from_url(url)
 
     async def put(self, key: str, content: bytes | AsyncIterator[bytes] | Iterable[bytes]) -> str:
         """Store it under a key that names its content, and give its URI. What is there already stays.
@@ -46,11 +49,14 @@ class ObjectStore:
         except AlreadyExistsError:
             pass
         except _AWAY as error:
-            raise Unavailable("the object store cannot be reached") from error
+            raise _unavailable(error) from error
         return uri_of(key)
 
     async def get(self, key: str, max_bytes: int) -> bytes:
-        """Raises NotFound, Unavailable, or TooLarge before more than `max_bytes` are read."""
+        """Raises NotFound, Unavailable, or TooLarge before more than `max_bytes` are read.
+
+        An object that is missing since the whole folder or bucket is gone is Unavailable.
+        """
         if not _can_exist(key):
             raise NotFound("no object has such a key", code="content_not_found")
         try:
@@ -59,9 +65,10 @@ class ObjectStore:
                 if found.meta["size"] <= max_bytes:
                     return bytes(await found.bytes_async())
         except (FileNotFoundError, ValueError) as error:
+            await self.check()
             raise NotFound("the object is not in the store", code="content_not_found") from error
         except _AWAY as error:
-            raise Unavailable("the object store cannot be reached") from error
+            raise _unavailable(error) from error
         detail = f"the object has {found.meta['size']} bytes; at most {max_bytes} are read"
         raise TooLarge(detail, code="content_too_large")
 
@@ -113,9 +120,15 @@ class ObjectStore:
                     await self._store.delete_async(key)
 
     async def check(self) -> None:
-        """Raises whatever the store raises when it cannot be reached."""
-        async for _ in self._store.list("readiness-check", chunk_size=1):
-            break
+        """Whether it is there and answers, whatever lies in it. Raises Unavailable."""
+        if self._folder is not None and not await asyncio.to_thread(self._folder.is_dir):
+            raise Unavailable(f"{_SILENT}: its folder is gone")
+        try:
+            async with _reaching(_LONGEST_CHECK_SECONDS):
+                async for _ in self._store.list("readiness-check", chunk_size=1):
+                    break
+        except NotFound as error:
+            raise Unavailable(f"{_SILENT}: its bucket is gone") from error
 
 
 @asynccontextmanager
@@ -127,7 +140,16 @@ async def _reaching(seconds: float | None) -> AsyncIterator[None]:
     except FileNotFoundError as error:
         raise NotFound("the object is not in the store", code="content_not_found") from error
     except _AWAY as error:
-        raise Unavailable("the object store cannot be reached") from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    """In words that name no place: users read them."""
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)):
+        return Unavailable(f"{_SILENT}: permission denied")
+    if isinstance(error, TimeoutError):
+        return Unavailable(f"{_SILENT}: it took too long")
+    return Unavailable(f"{_SILENT}: it cannot be reached")
 
 
 def _can_exist(key: str) -> bool:
@@ -135,8 +157,7 @@ def _can_exist(key: str) -> bool:
     return 0 < len(key.encode()) <= _LONGEST_KEY and all(len(part.encode()) <= _LONGEST_PART for part in key.split("/"))
 
 
-def _local(url: str) -> LocalStore:
-    folder = Path(urlsplit(url).path)
+def _local(folder: Path) -> LocalStore:
     folder.mkdir(parents=True, exist_ok=True)
     return LocalStore(folder)
 

@@ -36,6 +36,7 @@ from shared.database.tables import (
     ProjectRow,
     SegmentRow,
 )
+from shared.database.waiting import waiting_for
 from shared.page_tokens import Pager, scope_of
 from shared.run_configuration import RunConfiguration
 
@@ -86,8 +87,10 @@ async def preview_snapshot(session: AsyncSession, workspace_id: UUID, preview_id
 
 async def model_run_of(session: AsyncSession, row: ModelRunRow) -> ModelRun:
     configuration = RunConfiguration.model_validate(row.configuration) if row.configuration else None
+    waiting, reason = await waiting_for(session, row)
     return ModelRun(
-        **dict(summary_of(row, await run_counters(session, row))),
+        **{**dict(summary_of(row, await run_counters(session, row))), "state_reason": reason},
+        waiting_for=waiting,
         model=run_model(configuration) if configuration else None,
         configuration=_parameters(configuration) if configuration else None,
         alignment=await named_alignment(session, row),
@@ -96,8 +99,10 @@ async def model_run_of(session: AsyncSession, row: ModelRunRow) -> ModelRun:
 
 async def preview_of(session: AsyncSession, row: ModelRunRow) -> Preview:
     configuration = RunConfiguration.model_validate(row.configuration)
+    waiting, reason = await waiting_for(session, row)
     return Preview(
-        **dict(preview_summary_of(row, await run_counters(session, row))),
+        **{**dict(preview_summary_of(row, await run_counters(session, row))), "state_reason": reason},
+        waiting_for=waiting,
         model=run_model(configuration),
         floor=configuration.floor,
         criteria=configuration.criteria,

@@ -1,10 +1,28 @@
 """What can go wrong with a batch, and what it means for its rows."""
 
 from collections.abc import Iterator
+from typing import ClassVar
+
+from shared.database.waiting import Stored
 
 
 class PartAway(Exception):
     """Triton, the model or the object store is away: wait and try again, blame no row."""
+
+    part: ClassVar[Stored] = "answer"
+
+    def reason(self) -> str:
+        """For the run that waits."""
+        return f"the model does not answer: {self}"[:300]
+
+
+class StoreAway(PartAway):
+    """The object store as a whole."""
+
+    part = "object_store"
+
+    def reason(self) -> str:
+        return str(self)
 
 
 class ModelUnusable(Exception):

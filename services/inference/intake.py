@@ -14,7 +14,7 @@ from services.inference.inputs import BatchPreparation, PreparedBatch
 from services.inference.inputs.content import Content, Stored, find_stored
 from services.inference.machinery import Machinery
 from services.inference.metrics import timed
-from services.inference.patience import patiently
+from services.inference.patience import read_patiently
 from services.inference.results import Failed
 from services.inference.served_model import ServedModel
 
@@ -56,7 +56,7 @@ class Intake:
             await self._prepare(content)
 
     async def _read(self, row: Stored) -> Content:
-        return await patiently(self._parts.settings.inference_patience_seconds, lambda: self._parts.reader.read(row))
+        return await read_patiently(self._parts.settings.inference_patience_seconds, self._parts.reader, row)
 
     async def _prepare(self, content: Content) -> None:
         """Whoever has the turn prepares all that are ready: one visit to a thread serves many small rows."""

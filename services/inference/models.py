@@ -14,7 +14,7 @@ from services.inference.machinery import Machinery
 from services.inference.own_models import DeadModel, OwnModels
 from services.inference.replicas import Replicas, States
 from services.inference.triton import ModelRejected, Triton
-from services.inference.watch import ForeignWatch
+from services.inference.watch import ForeignWatch, StoreWatch
 from shared.contracts.jobs import Doorbell
 from shared.database.engine import DATABASE_ERRORS
 from shared.database.model_registrations import FAILED, REGISTERING
@@ -90,6 +90,7 @@ class ModelKeeper:
         self._on_wake = on_wake
         self._own = OwnModels(machinery.sessions, machinery.store, self.replicas, settings.model_load_seconds)
         self._foreign = ForeignWatch(machinery.servers)
+        self._store = StoreWatch(machinery.store)
         self._loading: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], str] = {}
@@ -105,6 +106,7 @@ class ModelKeeper:
                     log.warning("model_watch_failed", error=type(error).__name__)
                 await asyncio.sleep(_INTERVAL_SECONDS)
         finally:
+            self._store.rest()
             await self.replicas.close()
 
     def mend(self, model: str) -> None:
@@ -123,12 +125,23 @@ class ModelKeeper:
                 return
             await self._update(work, states, away)
             self._own.clean(await _dead(work), states)
-            woken = await runs.follow_models(work)
+            woken = await runs.follow_models(work) | await self._follow_store(work)
             if woken:  # workers of the other purpose too
                 work.ring(Doorbell.RUNS)
                 work.ring(Doorbell.PREVIEWS)
         if woken:
             self._on_wake()
+
+    async def _follow_store(self, work: UnitOfWork) -> bool:
+        """True when runs woke that the object store had stalled."""
+        waiting = await runs.waits_for_store(work)
+        if not waiting:
+            self._store.rest()
+        elif self._store.answers():
+            for model_run_id in waiting:
+                await runs.wake(work, model_run_id)
+            return True
+        return False
 
     async def _update(self, work: UnitOfWork, states: Mapping[str, States], away: _Live | None) -> None:
         for model in await _kept(work):

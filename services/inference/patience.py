@@ -5,10 +5,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.inference.failures import PartAway
+from services.inference.failures import PartAway, RowFailed, StoreAway
+from services.inference.inputs.content import Content, ContentReader, Stored
 from services.inference.metrics import RETRIES
 from services.inference.triton import ModelBroken
 
+_TRIES_OF_AN_OBJECT = 5
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
 Result = TypeVar("Result")
@@ -29,3 +31,24 @@ async def patiently(seconds: float, call: Callable[[], Awaitable[Result]]) -> Re
         RETRIES.inc()
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+async def read_patiently(seconds: float, reader: ContentReader, row: Stored) -> Content:
+    """Read again while the object store is away; an object it cannot give while it answers costs its own row.
+
+    Raises StoreAway when the patience is over, or RowFailed.
+    """
+    tries = 0
+
+    async def read() -> Content:
+        nonlocal tries
+        try:
+            return await reader.read(row)
+        except StoreAway as away:
+            tries = tries + 1 if await reader.check_store() else 0
+            if tries == _TRIES_OF_AN_OBJECT:
+                detail = "the object store answers, but cannot give this object"
+                raise RowFailed("fetch", "content_unreadable", detail, attempts=tries) from away
+            raise
+
+    return await patiently(seconds, read)

@@ -5,7 +5,7 @@ A batch's place in flight is free again only after its commit, so memory is boun
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
@@ -35,11 +35,15 @@ log = logger(__name__)
 class Pipeline:
     """Works through one leased segment. Raises LeaseLost, or PartAway when the patience for a part is over."""
 
-    def __init__(self, machinery: Machinery, claim: Claim, model: ServedModel) -> None:
+    def __init__(
+        self, machinery: Machinery, claim: Claim, model: ServedModel, on_first: Callable[[], Awaitable[None]] | None
+    ) -> None:
+        """`on_first` is called when the first batch is stored."""
         self._parts = machinery
         self._claim = claim
         self._model = model
         self._card = model.card
+        self._on_first = on_first
         self._stopping = False
         self._was_away = False
 
@@ -161,6 +165,9 @@ class Pipeline:
     async def _store(self, succeeded: Sequence[Succeeded], failed: Sequence[Failed]) -> None:
         async with self._parts.sessions.begin() as session:
             await results.store(session, self._claim, succeeded, failed)
+        if self._on_first is not None and succeeded:
+            woken, self._on_first = self._on_first, None
+            await woken()
         self._parts.speed.count(self._claim.configuration.catalog_model_id, len(succeeded) + len(failed))
         ROWS.labels("succeeded").inc(len(succeeded))
         ROWS.labels("failed").inc(len(failed))

@@ -8,8 +8,34 @@ from shared.contracts.event import RunState
 from shared.database.run_events import state_event, unstalled_event
 from shared.database.tables import ModelRunRow, RowOutcomeRow, SegmentRow
 from shared.database.unit_of_work import UnitOfWork
+from shared.database.waiting import Stored
 
 _OPEN: tuple[RunState, ...] = ("queued", "running", "stalled")
+
+_QUEUED = text("""
+    UPDATE model_runs r
+    SET state_reason = CASE WHEN m.state <> 'ready' THEN coalesce(m.state_reason, 'the model is ' || m.state) END,
+        waiting_for = CASE WHEN m.state <> 'ready' THEN 'model' END
+    FROM catalog_models m
+    WHERE m.id = r.catalog_model_id AND r.state = 'queued'
+      AND (r.waiting_for IS DISTINCT FROM 'model') = (m.state <> 'ready')
+""")
+
+# A worker got no answer, and now the model is known to be away: the one who follows the models wakes it.
+_TAKEN_ON = text("""
+    UPDATE model_runs r
+    SET waiting_for = 'model', state_reason = coalesce(m.state_reason, r.state_reason)
+    FROM catalog_models m
+    WHERE m.id = r.catalog_model_id AND r.state = 'stalled' AND r.waiting_for = 'answer' AND m.state <> 'ready'
+""")
+
+_MOVED = text("""
+    SELECT r.id, m.state = 'ready' AS ready, m.state_reason
+    FROM model_runs r JOIN catalog_models m ON m.id = r.catalog_model_id
+    WHERE (r.state = 'running' AND m.state <> 'ready')
+       OR (r.state = 'stalled' AND r.waiting_for = 'model' AND m.state = 'ready')
+    ORDER BY r.id
+""")
 
 
 async def start(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:
@@ -19,7 +45,7 @@ async def start(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:
         return None
     run.served_at = await work.session.scalar(select(func.clock_timestamp()))
     if run.state == "queued":
-        run.started_at = run.started_at or run.served_at
+        run.started_at, run.waiting_for = run.started_at or run.served_at, None
         await _move(work, run, "running")
     return run
 
@@ -70,34 +96,39 @@ async def follow_models(work: UnitOfWork) -> bool:
 
     A queued run stays queued, but says what it waits for.
     """
-    await work.session.execute(
-        text("""
-            UPDATE model_runs r
-            SET state_reason =
-                CASE WHEN m.state <> 'ready' THEN coalesce(m.state_reason, 'the model is ' || m.state) END
-            FROM catalog_models m
-            WHERE m.id = r.catalog_model_id AND r.state = 'queued' AND (r.state_reason IS NULL) <> (m.state = 'ready')
-        """)
-    )
-    found = await work.session.execute(
-        text("""
-            SELECT r.id, m.state = 'ready' AS ready, m.state_reason
-            FROM model_runs r JOIN catalog_models m ON m.id = r.catalog_model_id
-            WHERE (r.state = 'running' AND m.state <> 'ready') OR (r.state = 'stalled' AND m.state = 'ready')
-            ORDER BY r.id
-        """)
-    )
+    await work.session.execute(_QUEUED)
+    await work.session.execute(_TAKEN_ON)
     woken = False
-    for model_run_id, ready, reason in found.all():
-        run = await _locked(work, model_run_id)
-        if run is None or (run.state == "stalled") != ready:
-            continue
+    for model_run_id, ready, reason in (await work.session.execute(_MOVED)).all():
         if ready:
-            await _move(work, run, "running")
-            woken = True
+            woken |= await wake(work, model_run_id)
         else:
-            await _move(work, run, "stalled", reason or "the model is not ready")
+            await stall(work, model_run_id, "model", reason or "the model is not ready")
     return woken
+
+
+async def waits_for_store(work: UnitOfWork) -> list[UUID]:
+    """The runs that stand still since the object store is away."""
+    wanted = select(ModelRunRow.id).where(ModelRunRow.state == "stalled", ModelRunRow.waiting_for == "object_store")
+    return list(await work.session.scalars(wanted.order_by(ModelRunRow.id)))
+
+
+async def stall(work: UnitOfWork, model_run_id: UUID, part: Stored, reason: str) -> None:
+    """Say once that a running run stands still, and why."""
+    run = await _locked(work, model_run_id)
+    if run is not None and run.state == "running":
+        run.waiting_for = part
+        await _move(work, run, "stalled", reason)
+
+
+async def wake(work: UnitOfWork, model_run_id: UUID) -> bool:
+    """Say once that a stalled run goes on; False when it was not stalled any more."""
+    run = await _locked(work, model_run_id)
+    if run is None or run.state != "stalled":
+        return False
+    run.waiting_for = None
+    await _move(work, run, "running")
+    return True
 
 
 async def _locked(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:

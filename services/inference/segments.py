@@ -56,6 +56,7 @@ class Claim:
     suspect: UUID | None
     suspect_leases: int
     earlier_attempts: Mapping[UUID, int] = field(default_factory=dict)
+    was_stalled: bool = False
 
     @property
     def lease(self) -> Lease:
@@ -73,6 +74,7 @@ _RUNS_IN_TURN = text("""
           AND s.heartbeat_at > now() - make_interval(secs => :lease)
     ) l
     WHERE r.state IN ('queued', 'running', 'stalled') AND r.purpose = :purpose
+      AND NOT (r.state = 'stalled' AND r.waiting_for = 'object_store')
     ORDER BY held, l.live, r.priority, r.served_at NULLS FIRST, r.id
     LIMIT 32
 """)
@@ -157,6 +159,7 @@ async def claim(
             suspect=suspect,
             suspect_leases=suspect_leases,
             earlier_attempts=dict(zip(rows, earlier or (), strict=False)),
+            was_stalled=run.state == "stalled",
         )
     return None
 
@@ -194,15 +197,17 @@ async def suspect(session: AsyncSession, claimed: Claim, data_row_id: UUID) -> N
         raise LeaseLost
 
 
-async def give_back(session: AsyncSession, claimed: Claim) -> None:
-    """Leave the segment for any worker, at once and without blame."""
-    await session.execute(
+async def give_back(session: AsyncSession, claimed: Claim) -> bool:
+    """Leave the segment for any worker, at once and without blame; False when it was lost before."""
+    left = await session.scalar(
         text("""
             UPDATE segments SET state = 'open', holder = NULL, heartbeat_at = NULL
             WHERE id = :id AND generation = :generation AND state = 'leased'
+            RETURNING id
         """),
         {"id": claimed.segment_id, "generation": claimed.generation},
     )
+    return left is not None
 
 
 async def finish(work: UnitOfWork, claimed: Claim) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from services.inference.decoders import embed_batch
-from services.inference.failures import ModelUnusable, PartAway
+from services.inference.failures import ModelUnusable, StoreAway
 from services.inference.inputs import prepare_batch
 from services.inference.inputs.content import Content
 from services.inference.inputs.tokenized import open_tokenizer
@@ -88,7 +88,7 @@ class ServedModels:
         except (NotFound, TooLarge) as error:
             raise ModelUnusable(f"the model's file {key.rpartition('/')[2]}: {error.detail}") from error
         except Unavailable as error:
-            raise PartAway(error.detail) from error
+            raise StoreAway(error.detail) from error
 
     async def _embedded(self, configuration: RunConfiguration, model: ServedModel, texts: Sequence[str]) -> Array:
         """One row a text, in order; only those that are not known are asked for."""

@@ -1,10 +1,13 @@
-"""Whether models on servers of others answer. Asked beside the keeper, so that a silent server holds up nobody."""
+"""Whether what others run answers: servers with models, the object store. Asked beside the keeper, which waits for
+nobody."""
 
 import asyncio
 import time
 
 from services.inference.failures import ModelUnusable, PartAway
 from services.inference.servers import Servers
+from shared.errors import Unavailable
+from shared.object_store import ObjectStore
 from shared.served_at import ServedAt
 
 _INTERVAL_SECONDS = 3.0
@@ -37,3 +40,34 @@ class ForeignWatch:
             self._known[where] = (
                 ("ready", None) if ready else ("unavailable", f"{where.address} says that the model is not ready")
             )
+
+
+class StoreWatch:
+    """Whether the object store answers again. Asked beside the keeper too, and only while runs wait for it."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._asking: asyncio.Task[bool] | None = None
+
+    def answers(self) -> bool:
+        """True once, after it has answered since the waiting began."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+        if not self._asking.done():
+            return False
+        answered = self._asking.result()
+        self._asking = None
+        return answered
+
+    def rest(self) -> None:
+        """Nobody waits: what is known is of no use any more."""
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+
+    async def _ask(self) -> bool:
+        try:
+            await self._store.check()
+        except Unavailable:
+            return False
+        return True

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 from services.inference import runs, segments
@@ -179,7 +180,7 @@ class Worker:
         """True when every row has its outcome. Raises ModelUnusable when the run cannot go on."""
         await self._parts.servers.check_version(claim.configuration)
         model = await self.models.served(claim.configuration)
-        pipeline = Pipeline(self._parts, claim, model)
+        pipeline = Pipeline(self._parts, claim, model, partial(self._wake, claim) if claim.was_stalled else None)
         self._pipelines[claim.lease] = pipeline
         if self._stopping:  # told to while the model was asked
             pipeline.stop()
@@ -199,7 +200,7 @@ class Worker:
             self.keeper.mend(claim.configuration.triton_model)
         elif not isinstance(error, (PartAway, *DATABASE_ERRORS)):
             log.error("segment_failed", exc_info=error)
-        await self._until_stored(lambda: self._leave(claim))
+        await self._until_stored(lambda: self._leave(claim, error))
         await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _part_from(self, claim: Claim) -> None:
@@ -208,9 +209,15 @@ class Worker:
             async with asyncio.timeout(_PARTING_SECONDS):
                 await self._leave(claim)
 
-    async def _leave(self, claim: Claim) -> None:
-        async with self._parts.sessions.begin() as session:
-            await segments.give_back(session, claim)
+    async def _leave(self, claim: Claim, error: BaseException | None = None) -> None:
+        async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
+            left = await segments.give_back(work.session, claim)
+            if left and isinstance(error, PartAway):
+                await runs.stall(work, claim.model_run_id, error.part, error.reason())
+
+    async def _wake(self, claim: Claim) -> None:
+        async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
+            await runs.wake(work, claim.model_run_id)
 
     async def _until_stored(self, write: Callable[[], Awaitable[None]]) -> None:
         while True:

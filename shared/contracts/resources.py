@@ -1,7 +1,7 @@
 """Resources that two services show in the same words: the api as a GET body, the notifier as a snapshot."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -88,8 +88,16 @@ class ModelRunSummary(Resource):
     finished_at: datetime | None
 
 
+Waiting = Literal["model", "object_store", "worker"]
+
+
 class ModelRun(ModelRunSummary):
     """A run with what it was asked to do."""
+
+    waiting_for: Waiting | None = Field(
+        description="while it does not move: the part that is away, as `state_reason` says in words. "
+        "`worker`: for 15 s no worker has worked on any run"
+    )
 
     model: RunModel | None = Field(description="null when the predictions were made elsewhere")
     configuration: RunParameters | None
@@ -124,6 +132,8 @@ class PreviewSummary(Resource):
 
 class Preview(PreviewSummary):
     """A preview with what it was asked to do."""
+
+    waiting_for: Waiting | None = Field(description="while it does not move: the part that is away, as for a run")
 
     model: RunModel
     floor: float = Field(description="the lowest confidence that is stored; no threshold may lie below")

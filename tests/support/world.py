@@ -43,10 +43,13 @@ class World:
     project_id: UUID
     member_id: UUID
 
-    async def add_image(self, global_key: str, content: bytes) -> UUID:
-        """A data row whose facts nobody has read yet."""
+    async def add_stored(self, global_key: str, content: bytes) -> UUID:
+        """A data row whose content lies in the object store; nobody has read its facts yet."""
         key = content_key(self.workspace_id, hashlib.sha256(content).hexdigest())
         return await self._add_row(global_key, uri=await self.store.put(key, content))
+
+    async def add_image(self, global_key: str, content: bytes) -> UUID:
+        return await self.add_stored(global_key, content)
 
     async def add_text(self, global_key: str, content: str) -> UUID:
         return await self._add_row(global_key, text=content)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from services.inference.failures import PartAway, RowFailed
+from services.inference.failures import RowFailed, StoreAway
 from shared.database.engine import Sessions
 from shared.database.tables import DataRowContentRow
 from shared.egress import ContentUnavailable, Egress
@@ -66,12 +66,20 @@ class ContentReader:
         self._egress = egress
 
     async def read(self, row: Stored) -> Content:
-        """Raises RowFailed for what is the row's own fault, PartAway when the object store cannot be reached."""
+        """Raises RowFailed for what is the row's own fault, StoreAway when the object store did not answer."""
         body = row.text.encode() if row.text is not None else await self._fetch(row.uri or "")
         sha256 = hashlib.sha256(body).digest()
         if row.sha256 is not None and row.sha256 != sha256:
             raise RowFailed("fetch", "content_changed", "the content behind the URI is not what was read first")
         return Content(row.data_row_id, body, sha256, first_read=row.sha256 is None)
+
+    async def check_store(self) -> bool:
+        """Whether the object store answers at all."""
+        try:
+            await self._store.check()
+        except Unavailable:
+            return False
+        return True
 
     async def _fetch(self, uri: str) -> bytes:
         key = key_of(uri)
@@ -82,7 +90,7 @@ class ContentReader:
         except (NotFound, TooLarge) as error:
             raise RowFailed("fetch", error.code, error.detail) from error
         except Unavailable as error:
-            raise PartAway(error.detail) from error
+            raise StoreAway(error.detail) from error
 
     async def _ask_outside(self, uri: str) -> bytes:
         """A host that is away gets some tries and then costs its own rows only: nobody waits for it."""

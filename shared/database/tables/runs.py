@@ -15,7 +15,10 @@ PARTITIONS = 16
 
 
 class ModelRunRow(Base):
-    """`configuration` is frozen at submit (`shared.run_configuration.RunConfiguration`); `undone_at` is final."""
+    """`configuration` is frozen at submit (`shared.run_configuration.RunConfiguration`); `undone_at` is final.
+
+    `waiting_for` (`shared.database.waiting.Stored`) means something while the run is queued or stalled.
+    """
 
     __tablename__ = "model_runs"
 
@@ -27,6 +30,7 @@ class ModelRunRow(Base):
     name: Mapped[str] = mapped_column(server_default="")
     state: Mapped[str] = mapped_column(server_default="queued")
     state_reason: Mapped[str | None]
+    waiting_for: Mapped[str | None]
     execution: Mapped[int] = mapped_column(server_default="1")
     alignment_version: Mapped[int] = mapped_column(server_default="1")
     configuration: Mapped[Json]

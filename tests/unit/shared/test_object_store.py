@@ -63,6 +63,17 @@ async def test_a_store_that_takes_nothing_is_unavailable(store: ObjectStore, tmp
         await store.put("w/a", b"bytes")
 
 
+async def test_a_store_that_is_gone_is_unavailable_and_not_empty(store: ObjectStore, tmp_path: Path) -> None:
+    await store.put("w/a", b"bytes")
+    (tmp_path / "objects").rename(tmp_path / "elsewhere")
+    for asked in (store.get("w/a", 100), store.check()):
+        with pytest.raises(Unavailable, match="its folder is gone"):
+            await asked
+    (tmp_path / "elsewhere").rename(tmp_path / "objects")
+    await store.check()
+    assert await store.get("w/a", 100) == b"bytes"
+
+
 def test_only_our_scheme_has_keys() -> None:
     assert key_of("https://example.org/a") is None
     assert key_of("STORE://a") is None

@@ -1,0 +1,22 @@
+"""A world of texts for tests of workers; those that need another make their own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.inference.settings import InferenceSettings
+from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.object_store import ObjectStore
+from tests.support.world import World, make_world
+
+
+@pytest.fixture
+async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
+    engine = create_engine(InferenceSettings(), "test")
+    yield create_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def world(sessions: Sessions, object_store_url: str) -> World:
+    return await make_world(sessions, ObjectStore(object_store_url), "text")
