@@ -18,7 +18,7 @@ _QUEUED = text("""
         waiting_for = CASE WHEN m.state <> 'ready' THEN 'model' END
     FROM catalog_models m
     WHERE m.id = r.catalog_model_id AND r.state = 'queued'
-      AND (r.waiting_for IS DISTINCT FROM 'model') = (m.state <> 'ready')
+      AND (m.state <> 'ready') <> (r.waiting_for IS NOT DISTINCT FROM 'model' AND r.state_reason IS NOT NULL)
 """)
 
 # A worker got no answer, and now the model is known to be away: the one who follows the models wakes it.

@@ -98,7 +98,6 @@ class ModelRun(ModelRunSummary):
         description="while it does not move: the part that is away, as `state_reason` says in words. "
         "`worker`: for 15 s no worker has worked on any run"
     )
-
     model: RunModel | None = Field(description="null when the predictions were made elsewhere")
     configuration: RunParameters | None
     alignment: tuple[NamedAlignmentEntry, ...]

@@ -27,7 +27,7 @@ _NOBODY_WORKS = text("""
 
 async def waiting_for(session: AsyncSession, run: ModelRunRow) -> tuple[Waiting | None, str | None]:
     """The part, and the reason beside the run's state."""
-    if run.state in {"queued", "stalled"} and run.waiting_for:
+    if run.state in {"queued", "stalled"} and run.waiting_for and run.state_reason:
         return _SHOWN[run.waiting_for], run.state_reason
     if run.state in {"queued", "running"} and await session.scalar(_NOBODY_WORKS, {"run": run.id}):
         return "worker", _NO_WORKER

@@ -32,7 +32,7 @@ async def resume_model_run(work: UnitOfWork, principal: Principal, model_run_id:
     if run.state in OPEN:
         return run
     check_verb(run, "resume")
-    run.state = "queued"
+    run.state, run.served_at = "queued", await queries.database_time(work.session)
     await work.session.flush()
     await emit_exact(work, run, resumed_event(run))
     work.ring(Doorbell.RUNS, MOST_RINGS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Select, and_, exists, func, insert, literal, select, update
@@ -44,6 +45,12 @@ async def get_run(session: AsyncSession, workspace_id: UUID, model_run_id: UUID)
     if row is None:
         raise NotFound()
     return row
+
+
+async def database_time(session: AsyncSession) -> datetime:
+    """Of this moment, by the clock that leases go by."""
+    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
 
 
 async def lock_run(session: AsyncSession, run: ModelRunRow) -> None:
