@@ -11,6 +11,7 @@ from services.inference.machinery import Machinery
 from services.inference.progress import ProgressReporter, report_progress
 from services.inference.registration.register import Registrar
 from services.inference.settings import InferenceSettings
+from services.inference.shared_memory import SharedMemory
 from services.inference.triton import Triton
 from services.inference.worker import ACTOR, Worker
 from shared.contracts.jobs import Doorbell
@@ -33,17 +34,20 @@ async def main() -> None:
     redis_url = settings.redis_url.get_secret_value()
     signals = Signals(JobQueue(redis_url), Hints(redis_url))
     egress = Egress(settings)
-    triton = Triton(settings.triton_url, settings.inference_deadline_seconds)
+    memory = SharedMemory(settings.inference_shared_memory_bytes) if settings.inference_transport == "auto" else None
+    triton = Triton(settings.triton_url, settings.inference_deadline_seconds, memory=memory)
     with ThreadPoolExecutor(settings.inference_threads, "prepare") as threads:
         store = ObjectStore(settings.object_store_url)
         reader = ContentReader(store, egress)
-        machinery = Machinery(settings, create_sessions(engine), store, reader, triton, threads)
+        machinery = Machinery(settings, create_sessions(engine), store, reader, triton, threads, memory)
         worker = Worker(machinery, signals)
         try:
             await _serve(worker, machinery, signals)
         finally:
             await machinery.servers.close()
             await triton.close()
+            if memory is not None:
+                memory.close()
             await egress.close()
             await signals.close()
             await engine.dispose()

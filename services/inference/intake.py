@@ -17,14 +17,15 @@ from services.inference.metrics import timed
 from services.inference.patience import read_patiently
 from services.inference.results import Failed
 from services.inference.served_model import ServedModel
+from services.inference.shared_memory import SharedMemory
 
 
 class Intake:
     """Of the rows of one batch."""
 
-    def __init__(self, parts: Machinery, model: ServedModel, size: int) -> None:
+    def __init__(self, parts: Machinery, model: ServedModel, size: int, memory: SharedMemory | None = None) -> None:
         self._parts = parts
-        self._preparation = BatchPreparation(model, size)
+        self._preparation = BatchPreparation(model, size, memory)
         self._ready: list[Content] = []
         self._turn = asyncio.Lock()
         self._failed: list[Failed] = []

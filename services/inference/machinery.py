@@ -10,6 +10,7 @@ from services.inference.budget import ByteBudget
 from services.inference.inputs.content import ContentReader
 from services.inference.servers import Servers
 from services.inference.settings import InferenceSettings
+from services.inference.shared_memory import SharedMemory
 from services.inference.solitude import Solitude
 from services.inference.speed import Speedometer
 from services.inference.triton import Triton
@@ -27,6 +28,7 @@ class Machinery:
     reader: ContentReader
     triton: Triton
     threads: ThreadPoolExecutor
+    memory: SharedMemory | None = None
     solitude: Solitude = field(default_factory=Solitude)
     speed: Speedometer = field(default_factory=Speedometer)
     contents: ByteBudget = field(init=False)
@@ -34,7 +36,10 @@ class Machinery:
 
     def __post_init__(self) -> None:
         servers = Servers(
-            self.triton, self.settings.allowed_inference_addresses, self.settings.inference_deadline_seconds
+            self.triton,
+            self.settings.allowed_inference_addresses,
+            self.settings.inference_deadline_seconds,
+            self.memory,
         )
         object.__setattr__(self, "servers", servers)
         object.__setattr__(self, "contents", ByteBudget(self.settings.inference_content_bytes))

@@ -15,6 +15,9 @@ STAGE_SECONDS = Histogram("prelabel_stage_seconds", "Time a batch spends in a st
 RETRIES = Counter("prelabel_retries_total", "Calls repeated because a part was away")
 SEGMENTS_HELD = Gauge("prelabel_segments_held", "Segments this worker has leased")
 TAKEOVERS = Counter("prelabel_lease_takeovers_total", "Segments taken over from a worker that went silent")
+SHARES_MEMORY = Gauge(
+    "prelabel_triton_shares_memory", "1 while tensors go to this server through shared memory, 0 over gRPC", ["address"]
+)
 LEASES_LOST = Counter("prelabel_leases_lost_total", "Segments this worker lost before it was done")
 
 

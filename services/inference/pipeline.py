@@ -117,7 +117,8 @@ class Pipeline:
             await self._store([], [Failed(data_row_ids[0], failed)])
 
     async def _work_through(self, data_row_ids: Sequence[UUID]) -> None:
-        batches, failed = await Intake(self._parts, self._model, len(data_row_ids)).take(data_row_ids)
+        memory = self._parts.servers.memory(self._claim.configuration)
+        batches, failed = await Intake(self._parts, self._model, len(data_row_ids), memory).take(data_row_ids)
         succeeded: list[Succeeded] = []
         for batch in batches:
             good, refused = await self._infer(batch)

@@ -11,6 +11,7 @@ import numpy as np
 from services.inference.failures import ModelUnusable
 from services.inference.neutral import neutral_batch
 from services.inference.served_model import ServedModel
+from services.inference.shared_memory import SharedMemory
 from services.inference.triton import Array, BadModelOutput, ModelRejected, Triton
 from shared.model_card import ModelCard
 from shared.run_configuration import RunConfiguration
@@ -22,8 +23,11 @@ _RELATIVE, _ABSOLUTE = 0.02, 0.002
 
 
 class Servers:
-    def __init__(self, own: Triton, allowed: Sequence[str], deadline_seconds: float) -> None:
+    def __init__(
+        self, own: Triton, allowed: Sequence[str], deadline_seconds: float, memory: SharedMemory | None = None
+    ) -> None:
         self._own = own
+        self._memory = memory
         self._allowed = frozenset(allowed)
         self._deadline = deadline_seconds
         self._others: dict[str, Triton] = {}
@@ -33,8 +37,15 @@ class Servers:
         if address not in self._allowed:
             raise ModelUnusable(f"the operator does not allow models at {address}")
         if address not in self._others:
-            self._others[address] = Triton(address, self._deadline)
+            self._others[address] = Triton(address, self._deadline, memory=self._memory)
         return self._others[address]
+
+    def memory(self, configuration: RunConfiguration) -> SharedMemory | None:
+        """Where batches for the server that has the run's model are best prepared."""
+        if self._memory is None:
+            return None
+        where = configuration.served_at
+        return (self._own if where is None else self.at(where.address)).memory
 
     async def infer(self, configuration: RunConfiguration, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """As `Triton.infer`, of the server that has the run's model."""

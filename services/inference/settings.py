@@ -26,6 +26,15 @@ class InferenceSettings(SharedSettings, ObjectStoreSettings, EgressSettings, Ope
         description="bytes of contents a worker holds at most between asking for them and having decoded them",
     )
     inference_threads: int = Field(default=2, ge=1, le=64, description="threads that decode inputs")
+    inference_transport: Literal["auto", "grpc"] = Field(
+        default="auto",
+        description="auto: tensors go through shared memory to a Triton that is seen to read it, over gRPC otherwise",
+    )
+    inference_shared_memory_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="bytes of /dev/shm a worker uses at most, and never more than half of what is free there",
+    )
     inference_deadline_seconds: float = Field(default=30, gt=0, description="longest a call to Triton may take")
     inference_patience_seconds: float = Field(
         default=4, gt=0, description="how long a batch waits for a Triton that is away before its segment is given back"

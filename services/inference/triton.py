@@ -1,35 +1,30 @@
-"""Triton over gRPC. The only module that knows tritonclient; what it raises is sorted into three kinds here."""
+"""Triton over gRPC. With `wire` the only module that knows tritonclient; errors are sorted into three kinds here."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import numpy as np
-import tritonclient.grpc.aio as grpcclient
 from google.protobuf import json_format, text_format
-from numpy.typing import NDArray
-from tritonclient.grpc import model_config_pb2
-from tritonclient.utils import InferenceServerException
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from services.inference.failures import PartAway
+from services.inference.shared_memory import SharedMemory
+from services.inference.sharing import Places, RegionRefused, Sharing
+from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, read_output
+from services.inference.wire import described, head_of, request_of
 from shared.model_card import BuiltModel, ModelCard, triton_config
 from shared.model_files import WEIGHTS
-from shared.tensors import Datatype, Tensor
 
-Array = NDArray[Any]
-"""What a tensor holds is checked against the card, not by its static type."""
-NUMPY_TYPES: Mapping[Datatype, type[np.generic]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-    "BYTES": np.object_,
-}
+_OPTIONS = [
+    ("grpc.max_send_message_length", 2**31 - 1),
+    ("grpc.max_receive_message_length", 2**31 - 1),
+    ("grpc.keepalive_time_ms", 15_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
+_INFER = "/inference.GRPCInferenceService/ModelInfer"
 # NOT_FOUND too: "has no available versions" is what a model says while it reloads or Triton stops.
 _TRANSIENT = {
     grpc.StatusCode.UNAVAILABLE,
@@ -39,6 +34,16 @@ _TRANSIENT = {
     grpc.StatusCode.CANCELLED,
 }
 _STUB_DIED = "is not healthy"
+# After these nobody knows whether the server still works on the call.
+_UNANSWERED = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+}
+_LEFT_THE_QUEUE = ("Exceeds maximum queue size", "Request timeout expired")
+_REGION_LOST = "nable to find shared memory region"
+_REGISTER_SECONDS = 5
 
 
 class ModelAway(PartAway):
@@ -51,10 +56,6 @@ class ModelBroken(ModelAway):
 
 class ModelRejected(Exception):
     """Triton refused this very batch; repeating it is of no use."""
-
-
-class BadModelOutput(Exception):
-    """The answer has another shape, type or count than the card says, or holds NaN. Never paired by position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,23 @@ class Metadata:
 
 
 class Triton:
-    """One client a process and event loop. Every call has a deadline: a stopped server would hang it for ever."""
+    """One client a process and event loop. Every call has a deadline: a stopped server would hang it for ever.
 
-    def __init__(self, url: str, deadline_seconds: float) -> None:
-        # No channel_args: passing any drops tritonclient's message-size defaults.
-        self._client = grpcclient.InferenceServerClient(
-            url, keepalive_options=grpcclient.KeepAliveOptions(keepalive_time_ms=15_000, keepalive_timeout_ms=10_000)
-        )
+    Tensors that lie in `memory` are read there by a server that was seen to do so, and sent otherwise.
+    """
+
+    def __init__(self, url: str, deadline_seconds: float, *, memory: SharedMemory | None = None) -> None:
+        self._channel = grpc.aio.insecure_channel(url, options=_OPTIONS)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        # Without a serializer: the request is put together from parts that are known already, and copied once.
+        self._send = self._channel.unary_unary(_INFER, response_deserializer=service_pb2.ModelInferResponse.FromString)
         self._deadline = deadline_seconds
+        self._sharing = Sharing(memory, _Regions(self._stub), url) if memory else None
+
+    @property
+    def memory(self) -> SharedMemory | None:
+        """Where a batch for this server is best prepared."""
+        return self._sharing.memory if self._sharing else None
 
     async def infer(
         self, model: str, card: ModelCard, inputs: Mapping[str, Array], version: str = ""
@@ -94,54 +104,71 @@ class Triton:
 
         Raises ModelAway, ModelRejected or BadModelOutput.
         """
-        size = len(next(iter(inputs.values())))
+        _check_inputs(card, inputs)
+        head = head_of(model, version, tuple(tensor.name for tensor in card.outputs))
+
+        async def ask(inputs: Mapping[str, Array], places: Places) -> dict[str, Array]:
+            return await self._ask(head, card, inputs, places)
+
+        if self._sharing is not None and (places := await self._sharing.places(inputs, ask)):
+            try:
+                return await ask(inputs, places)
+            except RegionRefused:
+                self._sharing.lost(places)
+        return await ask(inputs, {})
+
+    async def _ask(self, head: bytes, card: ModelCard, inputs: Mapping[str, Array], places: Places) -> dict[str, Array]:
+        """Raises RegionRefused too, when the server does not know one of the places."""
+        request = request_of(head, card.inputs, inputs, places)
         try:
-            answer = await self._client.infer(
-                model,
-                [_tensor(tensor, inputs[tensor.name]) for tensor in card.inputs],
-                model_version=version,
-                outputs=[grpcclient.InferRequestedOutput(tensor.name) for tensor in card.outputs],
-                client_timeout=self._deadline,
-            )
-        except InferenceServerException as error:
+            answer = await self._send(request, timeout=self._deadline)
+        except grpc.RpcError as error:
+            if places and _REGION_LOST in str(error.details()):
+                raise RegionRefused(str(error.details())) from error
+            if not _is_answered(error):
+                self._suspect(places)
             raise _sorted(error) from error
-        return {tensor.name: _checked(answer.as_numpy(tensor.name), tensor, size) for tensor in card.outputs}
+        except asyncio.CancelledError:
+            self._suspect(places)
+            raise
+        said, size = described(answer), len(next(iter(inputs.values())))
+        return {tensor.name: read_output(said.get(tensor.name), tensor, size) for tensor in card.outputs}
+
+    def _suspect(self, places: Places) -> None:
+        if self._sharing is not None:
+            self._sharing.suspect(places)
 
     async def digest(self, model: str) -> str | None:
         """The digest in the loaded model's configuration; None when it carries none. Raises ModelAway."""
-        try:
-            answer = await self._client.get_model_config(model, as_json=True, client_timeout=5)
-        except InferenceServerException as error:
-            raise _sorted(error) from error
-        found = answer["config"].get("parameters", {}).get("prelabel_digest", {}).get("string_value")
-        return str(found) if found else None
+        found = (await self._config(model)).parameters
+        return str(found["prelabel_digest"].string_value) or None if "prelabel_digest" in found else None
+
+    async def instances(self, model: str) -> int:
+        """How many batches of the model the server works on at once. Raises ModelAway."""
+        groups = (await self._config(model)).instance_group
+        return max(1, sum(int(group.count) * max(1, len(group.gpus)) for group in groups))
 
     async def states(self) -> dict[str, tuple[str, str]]:
         """State and reason of every model Triton knows of. Raises ModelAway."""
-        try:
-            index = await self._client.get_model_repository_index(as_json=True, client_timeout=5)
-            loaded = await self._client.get_inference_statistics(as_json=True, client_timeout=5)
-        except InferenceServerException as error:
-            raise _sorted(error) from error
+        async with _errors_sorted():
+            index = await self._stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=5)
+            loaded = await self._stub.ModelStatistics(service_pb2.ModelStatisticsRequest(), timeout=5)
         # What was loaded with its files stands in no repository, and so not in the index.
-        return {model["name"]: ("READY", "") for model in loaded.get("model_stats", [])} | {
-            model["name"]: (model.get("state", "UNAVAILABLE"), model.get("reason", ""))
-            for model in index.get("models", [])
+        return {model.name: ("READY", "") for model in loaded.model_stats} | {
+            model.name: (model.state or "UNAVAILABLE", model.reason) for model in index.models
         }
 
     async def ready(self, model: str, version: str = "") -> bool:
         """Raises ModelAway when nobody answers."""
-        try:
-            return bool(await self._client.is_model_ready(model, version, client_timeout=3))
-        except InferenceServerException as error:
-            raise _sorted(error) from error
+        async with _errors_sorted():
+            wanted = service_pb2.ModelReadyRequest(name=model, version=version)
+            return bool((await self._stub.ModelReady(wanted, timeout=3)).ready)
 
     async def metadata(self, model: str, version: str = "") -> Metadata:
         """Raises ModelAway, or ModelRejected."""
-        try:
-            found = await self._client.get_model_metadata(model, version, client_timeout=5)
-        except InferenceServerException as error:
-            raise _sorted(error) from error
+        async with _errors_sorted():
+            wanted = service_pb2.ModelMetadataRequest(name=model, version=version)
+            found = await self._stub.ModelMetadata(wanted, timeout=5)
         inputs, outputs = (
             tuple(ReportedTensor(one.name, one.datatype, tuple(one.shape)) for one in tensors)
             for tensors in (found.inputs, found.outputs)
@@ -150,31 +177,25 @@ class Triton:
 
     async def load(self, model: str) -> None:
         """Raises ModelAway, or ModelRejected with Triton's reason."""
-        try:
-            await self._client.load_model(model, client_timeout=120)
-        except InferenceServerException as error:
-            raise _sorted(error) from error
+        async with _errors_sorted():
+            await self._stub.RepositoryModelLoad(service_pb2.RepositoryModelLoadRequest(model_name=model), timeout=120)
 
     async def load_with_weights(self, built: BuiltModel, weights: bytes, timeout_seconds: float) -> None:
         """Load a model that is in no repository; Triton keeps it until it ends. When it is loaded already, nothing
         happens. Raises ModelAway, or ModelRejected with Triton's reason."""
         config = text_format.Parse(triton_config(built), model_config_pb2.ModelConfig())
-        try:
-            await self._client.load_model(
-                built.triton_name,
-                config=json_format.MessageToJson(config, preserving_proto_field_name=True),
-                files={f"file:1/{WEIGHTS}": weights},
-                client_timeout=timeout_seconds,
-            )
-        except InferenceServerException as error:
-            raise _sorted(error) from error
+        request = service_pb2.RepositoryModelLoadRequest(model_name=built.triton_name)
+        request.parameters["config"].string_param = json_format.MessageToJson(config, preserving_proto_field_name=True)
+        request.parameters[f"file:1/{WEIGHTS}"].bytes_param = weights
+        async with _errors_sorted():
+            await self._stub.RepositoryModelLoad(request, timeout=timeout_seconds)
 
     async def unload(self, model: str) -> None:
         """Returns at once. Raises ModelAway."""
-        try:
-            await self._client.unload_model(model, client_timeout=30)
-        except InferenceServerException as error:
-            raise _sorted(error) from error
+        request = service_pb2.RepositoryModelUnloadRequest(model_name=model)
+        request.parameters["unload_dependents"].bool_param = False
+        async with _errors_sorted():
+            await self._stub.RepositoryModelUnload(request, timeout=30)
 
     async def reload(self, model: str) -> None:
         """Unload, then load: loading alone changes nothing while the configuration is the same."""
@@ -183,33 +204,85 @@ class Triton:
         await self.load(model)
 
     async def close(self) -> None:
-        await self._client.close()
+        if self._sharing is not None:
+            await self._sharing.close()
+        await self._channel.close()
+
+    async def _config(self, model: str) -> Any:
+        async with _errors_sorted():
+            return (await self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=5)).config
 
 
-def _tensor(tensor: Tensor, array: Array) -> grpcclient.InferInput:
-    found = grpcclient.InferInput(tensor.name, list(array.shape), tensor.datatype)
-    found.set_data_from_numpy(array)
-    return found
+class _Regions:
+    """What one server knows of our shared memory."""
+
+    def __init__(self, stub: Any) -> None:
+        self._stub = stub
+
+    async def register(self, region: str, byte_size: int) -> None:
+        wanted = service_pb2.SystemSharedMemoryRegisterRequest(name=region, key=f"/{region}", byte_size=byte_size)
+        try:
+            await self._stub.SystemSharedMemoryRegister(wanted, timeout=_REGISTER_SECONDS)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.ALREADY_EXISTS:  # names are never used twice
+                raise _refused(error) from error
+
+    async def unregister(self, region: str) -> None:
+        wanted = service_pb2.SystemSharedMemoryUnregisterRequest(name=region)
+        try:
+            await self._stub.SystemSharedMemoryUnregister(wanted, timeout=_REGISTER_SECONDS)
+        except grpc.RpcError as error:
+            raise _refused(error) from error
+
+    async def registered(self) -> list[str]:
+        wanted = service_pb2.SystemSharedMemoryStatusRequest()
+        try:
+            return list((await self._stub.SystemSharedMemoryStatus(wanted, timeout=_REGISTER_SECONDS)).regions)
+        except grpc.RpcError as error:
+            raise _refused(error) from error
 
 
-def _checked(array: Array | None, tensor: Tensor, size: int) -> Array:
-    if array is None:
-        raise BadModelOutput(f"output {tensor.name!r} is missing")
-    if array.shape[:1] != (size,) or not tensor.takes(array.shape[1:]):
-        expected = [size, *tensor.shape]
-        raise BadModelOutput(f"output {tensor.name!r} has shape {list(array.shape)}, expected {expected}")
-    if array.dtype != NUMPY_TYPES[tensor.datatype]:
-        raise BadModelOutput(f"output {tensor.name!r} is {array.dtype}, expected {tensor.datatype}")
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise BadModelOutput(f"output {tensor.name!r} holds NaN or infinity")
-    return array
+def _check_inputs(card: ModelCard, inputs: Mapping[str, Array]) -> None:
+    for tensor in card.inputs:
+        if inputs[tensor.name].dtype != NUMPY_TYPES[tensor.datatype]:
+            raise ModelRejected(f"input {tensor.name!r} is {inputs[tensor.name].dtype}, not {tensor.datatype}")
 
 
-def _sorted(error: InferenceServerException) -> Exception:
-    message = str(error.message())
-    status = next((code for code in grpc.StatusCode if str(code) == str(error.status())), None)
+def _is_answered(error: Any) -> bool:
+    """Whether the server itself ended the call, and so no longer works on it."""
+    return error.code() not in _UNANSWERED or any(words in str(error.details()) for words in _LEFT_THE_QUEUE)
+
+
+def _refused(error: Any) -> Exception:
+    kind = PartAway if error.code() in _UNANSWERED else RegionRefused
+    return kind(f"{error.code().name}: {error.details()}"[:300])
+
+
+@asynccontextmanager
+async def _errors_sorted() -> AsyncIterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise _sorted(error) from error
+
+
+def _sorted(error: Any) -> Exception:
+    message, status = str(error.details()), error.code()
     if _STUB_DIED in message:
         return ModelBroken(message)
     if status in _TRANSIENT or status is None:
         return ModelAway(message)
     return ModelRejected(message)
+
+
+__all__ = [
+    "NUMPY_TYPES",
+    "Array",
+    "BadModelOutput",
+    "Metadata",
+    "ModelAway",
+    "ModelBroken",
+    "ModelRejected",
+    "ReportedTensor",
+    "Triton",
+]

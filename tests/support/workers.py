@@ -12,6 +12,7 @@ import numpy as np
 from services.inference.inputs.content import ContentReader
 from services.inference.machinery import Machinery
 from services.inference.settings import InferenceSettings
+from services.inference.shared_memory import SharedMemory
 from services.inference.triton import Array, ModelAway, Triton
 from services.inference.worker import Worker
 from shared.database.engine import Sessions
@@ -149,17 +150,22 @@ async def working(
     """With the real Triton when no model is given. Other settings by name, such as `inference_lanes`."""
     settings = InferenceSettings(**{"inference_poll_seconds": 0.05, **changed})
     signals, egress = make_signals(), Egress(settings)
-    triton = cast(Triton, model) if model else Triton(settings.triton_url, settings.inference_deadline_seconds)
+    memory = None if model else SharedMemory(settings.inference_shared_memory_bytes)
+    triton = cast(Triton, model or Triton(settings.triton_url, settings.inference_deadline_seconds, memory=memory))
     with ThreadPoolExecutor(2) as threads:
         reader = ContentReader(world.store, egress)
         running = RunningWorker(
-            Worker(Machinery(settings, sessions or world.sessions, world.store, reader, triton, threads), signals)
+            Worker(
+                Machinery(settings, sessions or world.sessions, world.store, reader, triton, threads, memory), signals
+            )
         )
         try:
             yield running
         finally:
             await running.stop()
     await asyncio.gather(triton.close(), egress.close(), signals.close())
+    if memory is not None:
+        memory.close()
 
 
 async def until_ended(world: World, run_id: UUID, seconds: float = 30) -> str:

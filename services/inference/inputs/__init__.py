@@ -9,6 +9,7 @@ from services.inference.inputs.batch import BatchMemory, Prepared, PreparedBatch
 from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
+from services.inference.shared_memory import SharedMemory
 from services.inference.triton import Array
 
 Seen: TypeAlias = tuple[Placement, Facts]
@@ -45,10 +46,10 @@ PREPROCESSORS: Mapping[str, Prepare] = {
 class BatchPreparation:
     """Decodes contents straight into a batch's own memory; rows of one shape make a batch, a bad one costs no other."""
 
-    def __init__(self, model: ServedModel, size: int) -> None:
+    def __init__(self, model: ServedModel, size: int, shared: SharedMemory | None = None) -> None:
         self._model = model
         self._prepare = PREPROCESSORS[model.card.preprocessing.kind]
-        self._memory = BatchMemory(size)
+        self._memory = BatchMemory(size, shared)
         self.failed: list[tuple[Content, RowFailed]] = []
 
     def add(self, contents: Sequence[Content]) -> None:
@@ -65,9 +66,11 @@ class BatchPreparation:
         return self._memory.batches()
 
 
-def prepare_batch(model: ServedModel, contents: Sequence[Content]) -> BatchPreparation:
+def prepare_batch(
+    model: ServedModel, contents: Sequence[Content], shared: SharedMemory | None = None
+) -> BatchPreparation:
     """All of them at once."""
-    preparation = BatchPreparation(model, len(contents))
+    preparation = BatchPreparation(model, len(contents), shared)
     preparation.add(contents)
     return preparation
 

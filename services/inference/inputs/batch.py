@@ -1,5 +1,6 @@
 """The memory a batch is prepared in, and the batches that come of it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,8 +8,11 @@ import numpy as np
 
 from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
-from services.inference.triton import NUMPY_TYPES, Array
+from services.inference.shared_memory import SharedMemory
+from services.inference.tensors import NUMPY_TYPES, Array
 from shared.tensors import Datatype
+
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +41,28 @@ class _Group:
     rows: list[Prepared] = field(default_factory=list)
 
 
+Shapes = Mapping[str, tuple[int, ...]]
+
+
 class BatchMemory:
     """Rows are prepared where they are sent from: those of the same shapes lie together, one array an input.
 
     The first row of a shape makes room for all that may follow; the system gives memory only to what is written.
+    `shared` is where a server on this machine reads them by itself.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, shared: SharedMemory | None = None) -> None:
         self._size = size
+        self._shared = shared
         self._groups: dict[tuple[tuple[str, tuple[int, ...]], ...], _Group] = {}
         self._open: _Group | None = None
 
-    def row(self, datatypes: Mapping[str, Datatype], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    def row(self, datatypes: Mapping[str, Datatype], shapes: Shapes) -> dict[str, Array]:
         """Where the next row's inputs go, by name, not cleared; `keep` makes them part of the batch."""
         key = tuple(sorted(shapes.items()))
         group = self._groups.get(key)
         if group is None:
-            tensors = {
-                name: np.empty((self._size, *shape), NUMPY_TYPES[datatypes[name]]) for name, shape in shapes.items()
-            }
-            group = self._groups[key] = _Group(tensors)
+            group = self._groups[key] = _Group(self._room(datatypes, shapes))
         self._open = group
         return {name: tensor[len(group.rows)] for name, tensor in group.tensors.items()}
 
@@ -73,3 +79,24 @@ class BatchMemory:
             for group in self._groups.values()
             if group.rows
         ]
+
+    def _room(self, datatypes: Mapping[str, Datatype], shapes: Shapes) -> dict[str, Array]:
+        """One region for all inputs of a group; texts have no length that is known beforehand, and lie elsewhere."""
+        wanted = {
+            name: ((self._size, *shape), np.dtype(NUMPY_TYPES[datatypes[name]])) for name, shape in shapes.items()
+        }
+        sizes = {name: math.prod(shape) * kind.itemsize for name, (shape, kind) in wanted.items() if kind != np.object_}
+        lent = self._shared.lend(sum(map(_aligned, sizes.values()))) if self._shared else None
+        room: dict[str, Array] = {}
+        start = 0
+        for name, (shape, kind) in wanted.items():
+            if lent is None or name not in sizes:
+                room[name] = np.empty(shape, kind)
+            else:
+                room[name] = lent[start : start + sizes[name]].view(kind).reshape(shape)
+                start += _aligned(sizes[name])
+        return room
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

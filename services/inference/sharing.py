@@ -1,0 +1,169 @@
+"""Whether one server reads our shared memory, and which regions it knows.
+
+It is used only after one inference through it gave what the same inference over gRPC gave; a server that is elsewhere
+cannot open the file and refuses, which costs one call.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from services.inference.failures import PartAway
+from services.inference.metrics import SHARES_MEMORY
+from services.inference.shared_memory import Place, SharedMemory
+from services.inference.tensors import Array
+from shared.telemetry import logger
+
+Inputs: TypeAlias = Mapping[str, Array]
+Places: TypeAlias = Mapping[str, Place]
+Ask: TypeAlias = Callable[[Inputs, Places], Awaitable[dict[str, Array]]]
+
+_ASK_AGAIN_SECONDS = 60.0
+# Whoever loses what it was told just now is not one server but several.
+_STEADY_SECONDS = 2.0
+# The same row twice on the same server; some hardware rounds differently all the same.
+_RELATIVE, _ABSOLUTE = 0.02, 0.002
+
+log = logger(__name__)
+
+
+class RegionRefused(Exception):
+    """The server does not open the region, or has lost it."""
+
+
+class RegionServer(Protocol):
+    """Each raises RegionRefused when the server says no, or PartAway."""
+
+    async def register(self, region: str, byte_size: int) -> None: ...
+
+    async def unregister(self, region: str) -> None: ...
+
+    async def registered(self) -> list[str]: ...
+
+
+class Sharing:
+    def __init__(self, memory: SharedMemory, server: RegionServer, address: str) -> None:
+        self._memory = memory
+        self._server = server
+        self._address = address
+        self._known: set[str] = set()
+        self._verified_at: float | None = None
+        self._refused_until = 0.0
+        self._turn = asyncio.Lock()
+
+    @property
+    def memory(self) -> SharedMemory | None:
+        """Where a batch for this server is best prepared; None while it reads none."""
+        return None if time.monotonic() < self._refused_until else self._memory
+
+    @property
+    def works(self) -> bool:
+        return self._verified_at is not None
+
+    async def places(self, inputs: Inputs, ask: Ask) -> Places:
+        """What of `inputs` the server reads by itself now. `ask` makes the inference that shows that it does."""
+        found = self._found(inputs)
+        if not found or self.memory is None:
+            return {}
+        if self.works and self._known.issuperset(place.region for place in found.values()):
+            return found
+        if not self.works and self._turn.locked():  # being found out
+            return {}
+        async with self._turn:
+            if self.memory is None:  # found out meanwhile
+                return {}
+            try:
+                await self._introduce(found)
+                if not self.works:
+                    await self._verify(inputs, ask)
+            except RegionRefused as refusal:
+                await self._forget(self._known)
+                self._refuse(str(refusal))
+                return {}
+            except PartAway:  # which the call itself will meet
+                return {}
+        return found if self.works else {}
+
+    def lost(self, places: Places) -> None:
+        """The server no longer knows these: it was started anew."""
+        if self._verified_at is None or not self._known.issuperset(place.region for place in places.values()):
+            return  # another call has said so already
+        self._known.clear()
+        if time.monotonic() - self._verified_at < _STEADY_SECONDS:
+            self._refuse("it forgot a region at once")
+        else:
+            log.info("shared_memory_lost", address=self._address)
+            self._verified_at = None
+
+    def suspect(self, places: Places) -> None:
+        """A call with these ended without an answer."""
+        for place in places.values():
+            self._memory.suspect(place.region)
+
+    async def close(self) -> None:
+        """So that the server lets go of the memory too."""
+        await self._forget(self._known)
+
+    def _found(self, inputs: Inputs) -> dict[str, Place]:
+        places = {name: self._memory.place(array) for name, array in inputs.items()}
+        return {name: place for name, place in places.items() if place is not None}
+
+    async def _introduce(self, places: Places) -> None:
+        sizes = self._memory.sizes()
+        await self._forget(self._known - sizes.keys())
+        for region in {place.region for place in places.values()} - self._known:
+            if region not in sizes:
+                raise RegionRefused("the memory is closed")
+            await self._server.register(region, sizes[region])
+            self._known.add(region)
+
+    async def _forget(self, regions: set[str]) -> None:
+        for region in tuple(regions):
+            self._known.discard(region)
+            try:
+                await self._server.unregister(region)
+            except (RegionRefused, PartAway) as error:
+                log.debug("region_kept", address=self._address, region=region, error=str(error))
+
+    async def _verify(self, inputs: Inputs, ask: Ask) -> None:
+        """With the first row. Raises RegionRefused, or PartAway when nobody can say."""
+        row = {name: array[:1] for name, array in inputs.items()}
+        try:
+            expected = await ask(row, {})
+        except Exception as error:  # of the row or the model, and the call itself will meet it
+            raise PartAway(str(error)) from error
+        try:
+            seen = await ask(row, self._found(row))
+        except PartAway:
+            raise
+        except Exception as error:
+            raise RegionRefused(f"through shared memory it says: {error}"[:300]) from error
+        if not all(_alike(output, seen[name]) for name, output in expected.items()):
+            raise RegionRefused("through shared memory it says something else")
+        await self._forget_left_over()
+        self._verified_at = time.monotonic()
+        SHARES_MEMORY.labels(self._address).set(1)
+        log.info("triton_transport", address=self._address, transport="shared_memory")
+
+    async def _forget_left_over(self) -> None:
+        """What killed processes of ours have registered: their memory is only given back when the server lets go."""
+        names = await self._server.registered()
+        await self._forget({name for name in names if self._memory.is_left_over(name)})
+
+    def _refuse(self, reason: str) -> None:
+        self._known.clear()
+        self._verified_at = None
+        self._refused_until = time.monotonic() + _ASK_AGAIN_SECONDS
+        SHARES_MEMORY.labels(self._address).set(0)
+        log.info("triton_transport", address=self._address, transport="grpc", reason=reason)
+
+
+def _alike(one: Array, other: Array) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.dtype == np.object_:
+        return bool((one == other).all())
+    return bool(np.allclose(one, other, rtol=_RELATIVE, atol=_ABSOLUTE))
