@@ -13,7 +13,7 @@ from shared.model_card import BuiltModel, ModelCard, model_digest, triton_config
 from shared.tensors import Tensor
 from tests.support.servers import MODELS
 
-_ONNX = {"UINT8": TensorProto.UINT8, "INT64": TensorProto.INT64, "FP32": TensorProto.FLOAT}
+_ONNX = {"UINT8": TensorProto.UINT8, "INT64": TensorProto.INT64, "FP32": TensorProto.FLOAT, "BYTES": TensorProto.STRING}
 
 
 def graph(card: ModelCard, nodes: Sequence[Any], constants: Sequence[Any] = ()) -> bytes:

@@ -1,0 +1,115 @@
+"""Tensors as bytes: the layout of the protocol, and answers that are not what the card says."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2
+from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
+
+from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, Said, content_of, read_output
+from services.inference.wire import described, head_of, request_of
+from shared.tensors import Datatype, Tensor
+
+
+def tensor(datatype: Datatype = "FP32", shape: tuple[int, ...] = (2,)) -> Tensor:
+    return Tensor(name="out", datatype=datatype, shape=shape)
+
+
+def texts(*given: bytes) -> Array:
+    array = np.empty((len(given), 1), np.object_)
+    array[:, 0] = given
+    return array
+
+
+@pytest.mark.parametrize("given", [[b""], [b"a", b"", "größer".encode() * 500], []])
+def test_texts_are_laid_out_as_the_client_library_does(given: list[bytes]) -> None:
+    array = texts(*given)
+    content = content_of(array)
+    expected = serialize_byte_tensor(array)
+    assert bytes(content) == (expected.item() if expected.size else b"")
+    assert list(deserialize_bytes_tensor(bytes(content))) == given
+    said = Said("BYTES", array.shape, bytes(content))
+    assert (read_output(said, tensor("BYTES", (1,)), len(given)) == array).all()
+
+
+@pytest.mark.parametrize("datatype", [name for name in NUMPY_TYPES if name != "BYTES"])
+def test_numbers_come_back_as_they_went(datatype: Datatype) -> None:
+    array = np.arange(12).reshape(3, 4)[:, ::2].astype(NUMPY_TYPES[datatype])
+    content = bytes(content_of(array[:, ::-1]))
+    assert content == array[:, ::-1].tobytes()
+    read = read_output(Said(datatype, (3, 2), content), tensor(datatype), 3)
+    assert read.dtype == array.dtype
+    assert (read == array[:, ::-1]).all()
+
+
+FLOATS = np.arange(6, dtype=np.float32).reshape(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (None, "missing"),
+        (Said("FP32", (3, 2), None), "missing"),
+        (Said("FP32", (2, 2), FLOATS[:2].tobytes()), "shape"),
+        (Said("FP32", (3, 3), FLOATS.tobytes()), "shape"),
+        (Said("FP32", (), FLOATS.tobytes()), "shape"),
+        (Said("INT32", (3, 2), FLOATS.tobytes()), "INT32"),
+        (Said("FP32", (3, 2), FLOATS.tobytes()[:-1]), "23 bytes"),
+        (Said("FP32", (3, 2), FLOATS.tobytes() + b"\0\0\0\0"), "28 bytes"),
+        (Said("FP32", (3, 2), b""), "0 bytes"),
+        (Said("FP32", (3, 2), np.zeros(5, np.float32)), "5 values"),
+        (Said("FP32", (3, 2), np.full((3, 2), np.nan, np.float32).tobytes()), "NaN"),
+        (Said("FP32", (3, 2), np.full((3, 2), -np.inf, np.float32).tobytes()), "NaN or infinity"),
+    ],
+)
+def test_another_answer_than_the_card_says_is_bad(said: Said | None, words: str) -> None:
+    with pytest.raises(BadModelOutput, match=words):
+        read_output(said, tensor(), 3)
+
+
+@pytest.mark.parametrize("change", [lambda raw: raw[:-1], lambda raw: raw + b"\0", lambda raw: raw[:6], lambda _: b""])
+def test_cut_texts_are_bad(change: Any) -> None:
+    raw = bytes(content_of(texts(b"one", b"two")))
+    with pytest.raises(BadModelOutput, match="cut"):
+        read_output(Said("BYTES", (2, 1), change(raw)), tensor("BYTES", (1,)), 2)
+
+
+def test_a_request_is_one_the_protocol_knows() -> None:
+    inputs = {"a": np.arange(300, dtype=np.int64).reshape(2, 150), "b": texts(b"x", b"yy")}
+    tensors = [
+        Tensor(name="a", datatype="INT64", shape=(-1,)),
+        Tensor(name="b", datatype="BYTES", shape=(1,)),
+    ]
+    head = head_of("model", "3", ("out", "more"), 1)
+    read = service_pb2.ModelInferRequest.FromString(request_of(head, tensors, inputs, {}))
+    assert (read.model_name, read.model_version, read.parameters["priority"].uint64_param) == ("model", "3", 1)
+    assert [output.name for output in read.outputs] == ["out", "more"]
+    assert [(one.name, one.datatype, list(one.shape)) for one in read.inputs] == [
+        ("a", "INT64", [2, 150]),
+        ("b", "BYTES", [2, 1]),
+    ]
+    assert read.raw_input_contents[0] == inputs["a"].tobytes()
+    assert read.raw_input_contents[1] == bytes(content_of(inputs["b"]))
+
+
+def answer(*outputs: tuple[str, str, list[int]], raw: list[bytes]) -> Any:
+    kind = service_pb2.ModelInferResponse.InferOutputTensor
+    tensors = [kind(name=name, datatype=datatype, shape=shape) for name, datatype, shape in outputs]
+    return service_pb2.ModelInferResponse(outputs=tensors, raw_output_contents=raw)
+
+
+def test_outputs_that_cannot_be_told_apart_are_bad() -> None:
+    with pytest.raises(BadModelOutput, match="1 contents for 2 outputs"):
+        described(answer(("a", "UINT8", [1]), ("b", "UINT8", [1]), raw=[b"x"]))
+    with pytest.raises(BadModelOutput, match="twice"):
+        described(answer(("a", "UINT8", [1]), ("a", "UINT8", [1]), raw=[b"x", b"y"]))
+
+
+def test_servers_that_are_no_triton_may_answer_with_values() -> None:
+    given = answer(("out", "FP32", [3, 2]), raw=[])
+    given.outputs[0].contents.fp32_contents.extend(FLOATS.ravel().tolist())
+    assert (read_output(described(given)["out"], tensor(), 3) == FLOATS).all()
+    del given.outputs[0].contents.fp32_contents[-1]
+    with pytest.raises(BadModelOutput, match="5 values"):
+        read_output(described(given)["out"], tensor(), 3)
