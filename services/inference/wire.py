@@ -25,12 +25,10 @@ _TYPED_CONTENTS = {
 
 
 @lru_cache(256)
-def head_of(model: str, version: str, outputs: Sequence[str], priority: int) -> bytes:
+def head_of(model: str, version: str, outputs: Sequence[str]) -> bytes:
     """What is the same in every call of a model. Messages of protobuf are put together by joining their bytes."""
     tensors = [service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs]
     request = service_pb2.ModelInferRequest(model_name=model, model_version=version, outputs=tensors)
-    if priority:
-        request.parameters["priority"].uint64_param = priority
     return bytes(request.SerializeToString())
 
 

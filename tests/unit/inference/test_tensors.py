@@ -81,9 +81,9 @@ def test_a_request_is_one_the_protocol_knows() -> None:
         Tensor(name="a", datatype="INT64", shape=(-1,)),
         Tensor(name="b", datatype="BYTES", shape=(1,)),
     ]
-    head = head_of("model", "3", ("out", "more"), 1)
+    head = head_of("model", "3", ("out", "more"))
     read = service_pb2.ModelInferRequest.FromString(request_of(head, tensors, inputs, {}))
-    assert (read.model_name, read.model_version, read.parameters["priority"].uint64_param) == ("model", "3", 1)
+    assert (read.model_name, read.model_version) == ("model", "3")
     assert [output.name for output in read.outputs] == ["out", "more"]
     assert [(one.name, one.datatype, list(one.shape)) for one in read.inputs] == [
         ("a", "INT64", [2, 150]),
