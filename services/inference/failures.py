@@ -29,6 +29,10 @@ class ModelUnusable(Exception):
     """No retry mends it: the run fails with this reason."""
 
 
+class ModelRejected(Exception):
+    """Triton refused this very batch; repeating it is of no use."""
+
+
 class RowFailed(Exception):
     """Permanent for this row alone; becomes its outcome. `stage` is fetch, decode, inference or output."""
 

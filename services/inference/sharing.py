@@ -11,10 +11,10 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from services.inference.failures import PartAway
+from services.inference.failures import ModelRejected, PartAway
 from services.inference.metrics import SHARES_MEMORY
 from services.inference.shared_memory import Place, SharedMemory
-from services.inference.tensors import Array
+from services.inference.tensors import Array, BadModelOutput
 from shared.telemetry import logger
 
 Inputs: TypeAlias = Mapping[str, Array]
@@ -133,13 +133,11 @@ class Sharing:
         row = {name: array[:1] for name, array in inputs.items()}
         try:
             expected = await ask(row, {})
-        except Exception as error:  # of the row or the model, and the call itself will meet it
+        except (ModelRejected, BadModelOutput) as error:  # of the row or the model, which the call itself will meet
             raise PartAway(str(error)) from error
         try:
             seen = await ask(row, self._found(row))
-        except PartAway:
-            raise
-        except Exception as error:
+        except (ModelRejected, BadModelOutput) as error:
             raise RegionRefused(f"through shared memory it says: {error}"[:300]) from error
         if not all(_alike(output, seen[name]) for name, output in expected.items()):
             raise RegionRefused("through shared memory it says something else")

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from services.inference.failures import PartAway
+from services.inference.failures import ModelRejected, PartAway
 from services.inference.shared_memory import SharedMemory
 from services.inference.sharing import Places, RegionRefused, Sharing
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, read_output
@@ -52,10 +52,6 @@ class ModelAway(PartAway):
 
 class ModelBroken(ModelAway):
     """The model says ready but cannot answer until it is loaded anew."""
-
-
-class ModelRejected(Exception):
-    """Triton refused this very batch; repeating it is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
