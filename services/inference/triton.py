@@ -23,6 +23,10 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", 2**31 - 1),
     ("grpc.keepalive_time_ms", 15_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # By gRPC's own pauses, which double up to two minutes, a Triton that is back would be noticed long after.
+    ("grpc.initial_reconnect_backoff_ms", 250),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 # NOT_FOUND too: "has no available versions" is what a model says while it reloads or Triton stops.
