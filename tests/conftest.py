@@ -23,7 +23,7 @@ __all__ = [
     "triton_url",
 ]
 
-_SERVERS = {"servers", "stack"}
+_SERVERS = {"servers", "stack", "fault_world"}
 """Fixtures of the session that cost many seconds to start."""
 
 
@@ -32,5 +32,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         used = _SERVERS & set(getattr(item, "fixturenames", ()))
         if used:
-            name = "stack" if "stack" in used else item.path.name
+            name = min(used - {"servers"}, default=item.path.name)
             item.add_marker(pytest.mark.xdist_group(name))

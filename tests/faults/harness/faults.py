@@ -20,30 +20,33 @@ class Faults:
     def __init__(self, world: "World", history: "History") -> None:
         self._world, self._history = world, history
 
+    def note(self, what: str, *names: str) -> None:
+        self._history.fault(" ".join([what, *names]))
+
     def kill(self, *names: str) -> None:
         """SIGKILL. Whoever keeps it running starts it again."""
-        self._note("kill", *names)
+        self.note("kill", *names)
         if servers := [name for name in names if name in SERVERS]:
             self._world.stack.kill(*servers)
         self._world.processes.kill(*(name for name in names if name not in SERVERS))
 
     def stop(self, *names: str) -> None:
         """SIGSTOP: it is there, and does nothing."""
-        self._note("stop", *names)
+        self.note("stop", *names)
         self._signal(signal.SIGSTOP, *names)
 
     def cont(self, *names: str) -> None:
-        self._note("cont", *names)
+        self.note("cont", *names)
         self._signal(signal.SIGCONT, *names)
 
     def term(self, *names: str) -> None:
         """SIGTERM: it may finish what it has begun, and is started again."""
-        self._note("term", *names)
+        self.note("term", *names)
         self._signal(signal.SIGTERM, *names)
 
     async def down(self, name: str, number: int = signal.SIGKILL) -> None:
         """End a service and leave it down; `world.start` brings it back."""
-        self._note("down", name)
+        self.note("down", name)
         await self._world.processes.end(name, number)
 
     async def pause(self, seconds: float, *names: str) -> None:
@@ -54,7 +57,7 @@ class Faults:
 
     async def kill_everything(self) -> None:
         """All services and all servers at once; afterwards everything runs again."""
-        self._note("kill everything")
+        self.note("kill everything")
         processes = self._world.processes
         names = processes.names()
         for name in names:  # held still first, so that none sees another one die
@@ -66,7 +69,7 @@ class Faults:
             await processes.until_ready(name)
 
     async def flush_redis(self) -> None:
-        self._note("flushall")
+        self.note("flushall")
         client = redis.Redis.from_url(self._world.addresses.redis_url)
         await client.flushall()
         await client.aclose()
@@ -85,16 +88,16 @@ class Faults:
             )
         finally:
             await connection.close()
-        self._note(f"kill {len(found)} backends of", application)
+        self.note(f"kill {len(found)} backends of", application)
         return len(found)
 
     async def unload(self, model: str) -> None:
-        self._note("unload", model)
+        self.note("unload", model)
         async with triton_client.InferenceServerClient(self._world.addresses.triton_url) as client:
             await client.unload_model(model)
 
     async def reload(self, model: str) -> None:
-        self._note("load", model)
+        self.note("load", model)
         async with triton_client.InferenceServerClient(self._world.addresses.triton_url) as client:
             await client.load_model(model)
 
@@ -106,9 +109,6 @@ class Faults:
                     _signal_group(service.process.pid, number)
             else:
                 self._world.processes.send(name, number)
-
-    def _note(self, what: str, *names: str) -> None:
-        self._history.fault(" ".join([what, *names]))
 
 
 def _signal_group(leader: int, number: int) -> None:

@@ -19,7 +19,9 @@ def states_and_events(history: History, database: Database) -> Iterator[Violatio
             yield Violation("state_without_event", run.id, f"{run.state}, and no event at all")
             continue
         for before, after in pairwise(states):
-            if after not in MOVES[before] and before not in TERMINAL:
+            if before == after:
+                yield Violation("event_without_state", run.id, f"{after} twice, with no move between")
+            elif after not in MOVES[before] and before not in TERMINAL:
                 yield Violation("state_without_event", run.id, f"{before}, then {after}: something came between")
         last = states[-1]
         if last == run.state:

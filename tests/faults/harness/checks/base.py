@@ -20,10 +20,11 @@ class Violation:
 
 
 def events_of(database: Database, run: Run) -> Iterator[Row]:
-    """Of the run's project's log, in order: the events about the run."""
+    """Of the run's project's log, in order: the moves of the run."""
     stream = database.streams.get(run.project_id)
     for event in stream.events if stream else ():
-        if str(event["subject_id"]) == run.id and "state" in event["payload"]["data"]:
+        is_move = "state" in event["payload"]["data"] and not event["type"].endswith(".realigned")
+        if is_move and str(event["subject_id"]) == run.id:
             yield event
 
 

@@ -1,0 +1,25 @@
+"""The event of a change is committed before the change."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from shared.database.engine import Sessions
+from shared.database.event_log import append_events
+from shared.database.unit_of_work import UnitOfWork, unit_of_work
+from shared.signals import Signals
+from tests.faults.defects.base import replace
+
+
+def apply() -> None:
+    replace(unit_of_work, _event_before_state, "services.inference")
+
+
+@asynccontextmanager
+async def _event_before_state(sessions: Sessions, signals: Signals, actor: str) -> AsyncIterator[UnitOfWork]:
+    async with sessions.begin() as session:
+        work = UnitOfWork(session)
+        yield work
+        await session.flush()
+        async with sessions.begin() as another:
+            streams = await append_events(another, work.events, actor) if work.events else []
+    await signals.send(work.doorbells, streams)

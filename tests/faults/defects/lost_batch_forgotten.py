@@ -1,0 +1,17 @@
+"""A segment is closed although a batch of it got no answer while Triton was away."""
+
+from services.inference.failures import PartAway
+from services.inference.segments import Claim
+from services.inference.worker import Worker
+
+
+def apply() -> None:
+    original = Worker._work_through
+
+    async def work_through(self: Worker, claim: Claim) -> bool:
+        try:
+            return await original(self, claim)
+        except PartAway:
+            return True
+
+    Worker._work_through = work_through  # type: ignore[method-assign]

@@ -1,0 +1,17 @@
+"""Who comes back at an offset is served from the one after the next."""
+
+from dataclasses import replace
+from typing import Any
+
+from services.notifier.log import Opening, PostgresLog
+
+
+def apply() -> None:
+    opened = PostgresLog.open
+
+    async def open_further_on(self: PostgresLog, *arguments: Any) -> Opening:
+        opening = await opened(self, *arguments)
+        resumed = opening.snapshot is None and opening.offset < opening.head.last_offset
+        return replace(opening, offset=opening.offset + 1) if resumed else opening
+
+    setattr(PostgresLog, "open", open_further_on)  # noqa: B010

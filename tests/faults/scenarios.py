@@ -1,0 +1,129 @@
+"""What brings a defect to light, each a round by itself. To add one: write it below, name it in `SCENARIOS`.
+
+`service` has the defect, or none: then the same faults leave every promise whole.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import asyncpg
+
+from deploy.local.demo.client import Refused
+from tests.faults.harness.round import Round
+from tests.faults.harness.stage import Stage
+from tests.faults.harness.world import World
+from tests.support.world import built_models
+
+MODEL = "sleeps-slowly"
+_ROWS = 64
+
+Start = Callable[..., Awaitable[None]]
+"""Starts a service of the world in place of the one that runs; the one with the defect, with it."""
+Scenario = Callable[[World, Round, Start], Awaitable[None]]
+
+
+async def _stage(told: Round, rows: int = _ROWS) -> Stage:
+    stage = await told.stage((f"text {number}" for number in range(rows)), MODEL)
+    await told.subscribe("a", stage.topic)
+    return stage
+
+
+async def _worker_killed(world: World, told: Round, start: Start, crash: str) -> None:
+    stage = await _stage(told)
+    await start("inference-1", crash=crash)
+    run = await stage.submit()
+    told.faults.note(f"inference-1 kills itself at {crash}")
+    await stage.ended(run)
+    assert world.processes.starts("inference-1") > 1, "it was not killed"
+
+
+async def _undisturbed(world: World, told: Round, start: Start) -> None:
+    del world
+    await start("inference-1")
+    stage = await _stage(told)
+    await told.subscribe("run", f"model_run:{(run := await stage.submit())}")
+    await stage.ended(run)
+    await stage.outcomes(run)
+
+
+async def _zombie(world: World, told: Round, start: Start) -> None:
+    """A worker is held still until another has taken its segment, and goes on then."""
+    await start("inference-1", INFERENCE_HEARTBEAT_SECONDS="60")
+    stage = await _stage(told)
+    run = await stage.submit()
+    await stage.until_done(run, 8)
+    told.faults.stop("inference-1")
+    await start("inference-2")
+    await _until_taken_over(world, run)
+    told.faults.cont("inference-1")
+    await stage.ended(run)
+    await told.faults.down("inference-2")
+
+
+async def _until_taken_over(world: World, run: str) -> None:
+    connection = await asyncpg.connect(world.database_url)
+    try:
+        async with asyncio.timeout(60):
+            taken = "SELECT coalesce(sum(takeovers), 0) FROM segments WHERE model_run_id = $1"
+            while not await connection.fetchval(taken, run):
+                await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
+
+
+async def _cancelled(world: World, told: Round, start: Start) -> None:
+    await start("inference-1")
+    stage = await _stage(told, rows=128)
+    await start("api")
+    run = await stage.submit()
+    await stage.until_done(run, 8)
+    await stage.cancel(run)
+    await asyncio.sleep(1)  # in which a worker that goes on stores several batches
+    await stage.outcomes(run)
+    del world
+
+
+async def _model_away(world: World, told: Round, start: Start) -> None:
+    await start("inference-1", INFERENCE_PATIENCE_SECONDS="0.2")
+    stage = await _stage(told)
+    run = await stage.submit()
+    await stage.until_done(run, 8)
+    await told.faults.unload(built_models(world.options.models)[MODEL].triton_name)
+    await stage.ended(run)
+
+
+async def _torn_subscriber(world: World, told: Round, start: Start) -> None:
+    await start("notifier")
+    stage = await _stage(told, rows=8)
+    (subscriber,) = told.subscribers
+    subscriber.forbid()
+    subscriber.cut()
+    await stage.ended(await stage.submit())
+    subscriber.allow()
+    del world
+
+
+async def _killed_after_submit(world: World, told: Round, start: Start) -> None:
+    stage = await _stage(told, rows=8)
+    await start("api")
+    run = await stage.submit()
+    told.faults.kill("api")
+    await world.processes.until_ready("api")
+    try:
+        await stage.ended(run)
+    except Refused as gone:
+        told.history.note("refused", why=str(gone))
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "undisturbed": _undisturbed,
+    "killed_before_commit": partial(_worker_killed, crash="before_commit:1"),
+    "killed_after_first_commit": partial(_worker_killed, crash="after_commit:1"),
+    "killed_after_third_commit": partial(_worker_killed, crash="after_commit:3"),
+    "zombie": _zombie,
+    "cancelled": _cancelled,
+    "model_away": _model_away,
+    "torn_subscriber": _torn_subscriber,
+    "killed_after_submit": _killed_after_submit,
+}
