@@ -81,8 +81,8 @@ test-integration: install ## Tests against real PostgreSQL, Valkey and Triton
 test-e2e: install ## From the first POST to the last websocket event
 	$(PY) -m pytest tests/e2e
 
-test-faults: install ## What is killed comes back
-	$(PY) -m pytest tests/faults
+test-faults: install ## The whole fault matrix (ROUNDS=20 SEED=1 CELLS=worker_killed,redis_emptied JOBS=2)
+	$(PY) -m tests.faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(CELLS),--cells $(CELLS)) $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: bench
 bench: install ## Measure (NAME=run_throughput: one bench)
