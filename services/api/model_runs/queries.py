@@ -1,11 +1,11 @@
 """Model runs: what is read and written. Previews are no runs here, and runs of deleted projects are not found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, and_, exists, func, insert, literal, select, update
+from sqlalchemy import Select, exists, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +15,7 @@ from shared.database.tables import (
     AlignmentRow,
     BatchDataRowRow,
     BatchRow,
+    DataRowReviewRow,
     DataRowRow,
     LabelRow,
     ModelRunRow,
@@ -27,16 +28,30 @@ from shared.errors import NotFound
 from shared.snapshots import RunCounters, summary_of
 
 _OPEN = ("open", "leased")
+_LABELED = exists().where(LabelRow.data_row_id == DataRowRow.id, LabelRow.deleted_at.is_(None))
+_SUBMITTED = exists().where(DataRowReviewRow.data_row_id == DataRowRow.id, DataRowReviewRow.state == "submitted")
 
 
 @dataclass(frozen=True, slots=True)
 class RowSelection:
-    """Which data rows of a project a run is about, in data row order."""
+    """Which data rows of a project a run is about, in data row order.
+
+    `only_unlabeled` leaves out those with a label, and those whose review was submitted.
+    """
 
     project: ProjectRow
     batch_ids: Sequence[UUID] = ()
     only_unlabeled: bool = False
     limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """Of the selected data rows, those with a label, and those whose review was submitted without one."""
+
+    selected: int
+    labeled: int
+    submitted: int
 
 
 async def get_run(session: AsyncSession, workspace_id: UUID, model_run_id: UUID) -> ModelRunRow:
@@ -125,9 +140,13 @@ async def has_rows(session: AsyncSession, selection: RowSelection) -> bool:
     return bool(await session.scalar(select(exists(_rows(selection)))))
 
 
-async def count_rows(session: AsyncSession, selection: RowSelection) -> int:
+async def count_rows(session: AsyncSession, selection: RowSelection) -> RowCounts:
     """Without regard to the limit."""
-    return await session.scalar(select(func.count()).select_from(_rows(selection).subquery())) or 0
+    of_rows = _rows(replace(selection, only_unlabeled=False)).with_only_columns(
+        func.count(), func.count().filter(_LABELED), func.count().filter(_SUBMITTED & ~_LABELED)
+    )
+    selected, labeled, submitted = (await session.execute(of_rows)).one()
+    return RowCounts(selected, labeled, submitted)
 
 
 async def insert_segments(session: AsyncSession, run: ModelRunRow, selection: RowSelection, size: int) -> list[int]:
@@ -231,8 +250,7 @@ def _rows(selection: RowSelection) -> Select[UUID]:
         in_batch = select(BatchDataRowRow.data_row_id).where(BatchDataRowRow.batch_id.in_(selection.batch_ids))
         wanted = wanted.where(DataRowRow.id.in_(in_batch))
     if selection.only_unlabeled:
-        labeled = exists().where(and_(LabelRow.data_row_id == DataRowRow.id, LabelRow.deleted_at.is_(None)))
-        wanted = wanted.where(~labeled)
+        wanted = wanted.where(~_LABELED, ~_SUBMITTED)
     return wanted
 
 

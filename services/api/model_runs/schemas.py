@@ -19,6 +19,7 @@ MAX_ROWS = 1_000_000
 OutcomeState = Literal["succeeded", "failed", "skipped", "not_run", "pending"]
 DecisionState = Literal["pending", "accepted", "rejected"]
 Results = Literal["keep", "discard"]
+SkipReason = Literal["already_labeled", "review_submitted", "beyond_limit"]
 
 Criteria = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=500)], Annotated[str, Field(min_length=1, max_length=2000)]],
@@ -130,7 +131,9 @@ class ModelRunCreate(_Sent):
     name: str = Field(default="", max_length=200, description="the model's name when left out")
     batch_ids: tuple[UUID, ...] = Field(default=(), max_length=1000)
     limit: int | None = Field(default=None, ge=1, le=MAX_ROWS, description="the first so many data rows")
-    only_unlabeled: bool = Field(default=False, description="only data rows without a label")
+    only_unlabeled: bool = Field(
+        default=False, description="only data rows that have no label and whose review was not submitted"
+    )
     priority: int = Field(default=3, ge=1, le=5, description="1 is the most urgent")
     threshold: float | None = Field(
         default=None,
@@ -232,7 +235,7 @@ class EstimatedDuration(_Shown):
 
 
 class SkippedRows(_Shown):
-    reason: Literal["already_labeled", "beyond_limit"]
+    reason: SkipReason
     rows: int
 
 

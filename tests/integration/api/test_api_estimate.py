@@ -5,9 +5,11 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from sqlalchemy import update
 
 from services.api.access.principal import Role
 from services.inference.speed import add_sample
+from shared.database.tables import DataRowReviewRow
 from shared.speed import Sample
 from tests.integration.api.stage import Stage, make_stage
 from tests.support.api import Api, Workspace
@@ -58,6 +60,28 @@ async def test_what_is_skipped_and_why(api: Api, workspace: Workspace) -> None:
     assert found["skipped"] == [{"reason": "already_labeled", "rows": 2}, {"reason": "beyond_limit", "rows": 1}]
     run = await stage.post(stage.body(only_unlabeled=True, limit=2))
     assert run.json()["total"] == found["rows"]
+    # A review that was submitted says that there is nothing more to do, also where it left no label.
+    async with api.resources.sessions.begin() as session:
+        session.add(
+            DataRowReviewRow(
+                data_row_id=stage.rows[1],
+                workspace_id=workspace.id,
+                project_id=UUID(stage.project),
+                state="submitted",
+            )
+        )
+        of_labeled = update(DataRowReviewRow).where(DataRowReviewRow.data_row_id == stage.rows[0])
+        await session.execute(of_labeled.values(state="submitted"))
+    found = (await estimate(stage, stage.body(only_unlabeled=True, limit=1))).json()
+    assert {one["reason"]: one["rows"] for one in found["skipped"]} == {
+        "already_labeled": 2,
+        "review_submitted": 1,
+        "beyond_limit": 1,
+    }
+    assert found["selected"] == found["rows"] + sum(one["rows"] for one in found["skipped"])
+    done = await stage.post(stage.body(only_unlabeled=True))
+    rows = {one["data_row_id"] for one in await stage.pages(f"{done.headers['location']}/outcomes")}
+    assert rows == {str(stage.rows[2]), str(stage.rows[4])}
     batch = await stage.client.post(
         f"/v1/projects/{stage.project}/batches",
         json={"name": "b", "data_row_ids": [str(row) for row in stage.rows[:4]]},
