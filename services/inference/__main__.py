@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import uvloop
 
+from services.inference.fencing import keep_cutting_off
 from services.inference.inputs.content import ContentReader
 from services.inference.machinery import Machinery
 from services.inference.progress import ProgressReporter, report_progress
@@ -30,7 +31,7 @@ async def main() -> None:
     settings = InferenceSettings()
     configure_logging(settings, "inference")
     cv2.setNumThreads(1)  # the threads are ours: one a batch
-    engine = create_engine(settings, "prelabel-inference")
+    engine = create_engine(settings, "prelabel-inference", idle_seconds=settings.inference_lease_seconds)
     redis_url = settings.redis_url.get_secret_value()
     signals = Signals(JobQueue(redis_url), Hints(redis_url))
     egress = Egress(settings)
@@ -66,6 +67,7 @@ async def _serve(worker: Worker, machinery: Machinery, signals: Signals) -> None
         worker.names.keep(),
         worker.report_speed(),
         report_progress(reporter, worker.held),
+        keep_cutting_off(worker.sessions, settings.inference_lease_seconds),
         serve_health(health, settings.inference_host, settings.inference_metrics_port),
     ]
     works, stop = [worker.work()], worker.stop

@@ -27,9 +27,13 @@ DATABASE_ERRORS: tuple[type[Exception], ...] = (
 """What a lost or refused connection may raise: asyncpg's own too, when it connects and when it copies."""
 
 
-def create_engine(settings: SharedSettings, application_name: str) -> AsyncEngine:
-    """A pool of `database_pool_size` connections; every statement and idle transaction has a time limit."""
+def create_engine(settings: SharedSettings, application_name: str, *, idle_seconds: float | None = None) -> AsyncEngine:
+    """A pool of `database_pool_size` connections; every statement and idle transaction has a time limit.
+
+    `idle_seconds`: another one for transactions whose process says nothing, which keep their locks until then.
+    """
     timeout = str(int(settings.statement_timeout_seconds * 1000))
+    idle = timeout if idle_seconds is None else str(int(idle_seconds * 1000))
     return create_async_engine(
         settings.database_url.get_secret_value(),
         pool_size=settings.database_pool_size,
@@ -43,7 +47,7 @@ def create_engine(settings: SharedSettings, application_name: str) -> AsyncEngin
             "server_settings": {
                 "application_name": application_name,
                 "statement_timeout": timeout,
-                "idle_in_transaction_session_timeout": timeout,
+                "idle_in_transaction_session_timeout": idle,
                 "jit": "off",
             },
         },

@@ -1,6 +1,7 @@
 """Which process a connection to PostgreSQL belongs to, for the audit: `prelabel-inference/4711` is its name there."""
 
 import os
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,7 +13,7 @@ def name_connections() -> None:
     """From now on, in this process."""
     original = engine.create_engine
 
-    def create_engine(settings: SharedSettings, application_name: str) -> AsyncEngine:
-        return original(settings, f"{application_name}/{os.getpid()}")
+    def create_engine(settings: SharedSettings, application_name: str, **options: Any) -> AsyncEngine:
+        return original(settings, f"{application_name}/{os.getpid()}", **options)
 
     engine.create_engine = create_engine

@@ -1,0 +1,99 @@
+"""A worker that stands still in the middle of a transaction keeps nobody from its segment for longer than its lease."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from services.inference import segments
+from services.inference.fencing import cut_off
+from services.inference.settings import InferenceSettings
+from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.database.unit_of_work import unit_of_work
+from shared.object_store import ObjectStore
+from shared.signals import Signals
+from tests.support.workers import make_signals, submit_numbers
+from tests.support.world import World, make_world
+
+_LEASE_SECONDS = 1.0
+
+
+@pytest.fixture
+async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
+    engine = create_engine(InferenceSettings(), "test")
+    yield create_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def world(sessions: Sessions, object_store_url: str) -> World:
+    return await make_world(sessions, ObjectStore(object_store_url), "text")
+
+
+@pytest.fixture
+async def signals(service_environment: dict[str, str]) -> AsyncIterator[Signals]:
+    signals = make_signals()
+    yield signals
+    await signals.close()
+
+
+@pytest.fixture
+async def silent(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection of somebody who says nothing more."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    connection.terminate()
+
+
+async def _claim(world: World, signals: Signals, holder: str) -> segments.Claim | None:
+    async with unit_of_work(world.sessions, signals, "service:inference") as work:
+        return await segments.claim(work, purpose="run", holder=holder, lease_seconds=_LEASE_SECONDS, held_projects=())
+
+
+async def _cut_off(world: World) -> int:
+    async with world.sessions.begin() as session:
+        return await cut_off(session, _LEASE_SECONDS)
+
+
+@pytest.mark.parametrize("in_copy", [False, True], ids=["between statements", "in a COPY"])
+async def test_who_stands_still_in_a_transaction_is_cut_off_when_the_lease_has_run_out(
+    world: World, signals: Signals, silent: "asyncpg.Connection[asyncpg.Record]", in_copy: bool
+) -> None:
+    await submit_numbers(world, 4)
+    old = await _claim(world, signals, "old")
+    assert old is not None
+    await silent.execute("BEGIN")
+    await silent.execute("CREATE TEMP TABLE results (n int)")
+    await silent.execute("SELECT 1 FROM segments WHERE id = $1 FOR UPDATE", old.segment_id)
+    never, copying = asyncio.Event(), None
+    if in_copy:
+        copying = asyncio.create_task(silent.copy_to_table("results", source=_begun(never)))
+    assert await _cut_off(world) == 0, "the lease still runs"
+    await asyncio.sleep(_LEASE_SECONDS + 0.2)
+    assert await _claim(world, signals, "new") is None, "the row is locked"
+    assert await _cut_off(world) == 1
+    async with asyncio.timeout(10):
+        while (new := await _claim(world, signals, "new")) is None:
+            await asyncio.sleep(0.05)
+    assert (new.segment_id, new.generation) == (old.segment_id, old.generation + 1)
+    if copying is not None:
+        copying.cancel()
+        await asyncio.gather(copying, return_exceptions=True)
+
+
+async def test_who_locks_a_segment_without_a_lease_is_left_alone(world: World, signals: Signals) -> None:
+    """As a cancel does, or a worker that is about to take the segment over."""
+    await submit_numbers(world, 4)
+    assert await _claim(world, signals, "old") is not None
+    await asyncio.sleep(_LEASE_SECONDS + 0.2)
+    async with world.sessions.begin() as session:
+        await session.execute(text("SELECT id FROM segments FOR UPDATE"))
+        assert await _cut_off(world) == 0
+        assert await session.scalar(text("SELECT 1")) == 1
+
+
+async def _begun(never: asyncio.Event) -> AsyncIterator[bytes]:
+    yield b"1\n"
+    await never.wait()
