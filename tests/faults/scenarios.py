@@ -104,10 +104,13 @@ async def _torn_subscriber(world: World, told: Round, start: Start) -> None:
     del world
 
 
-async def _killed_after_submit(world: World, told: Round, start: Start) -> None:
+async def _killed_after_answers(world: World, told: Round, start: Start) -> None:
     stage = await _stage(told, rows=8)
+    another = await told.stage(("text",), MODEL)
     await start("api")
     run = await stage.submit()
+    items = [{"global_key": "one-more", "text": "one more"}]
+    await told.gateway.post(f"{another.frontend.path}/data-rows", {"items": items})
     told.faults.kill("api")
     await world.processes.until_ready("api")
     try:
@@ -125,5 +128,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cancelled": _cancelled,
     "model_away": _model_away,
     "torn_subscriber": _torn_subscriber,
-    "killed_after_submit": _killed_after_submit,
+    "killed_after_answers": _killed_after_answers,
 }

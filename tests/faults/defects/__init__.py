@@ -22,23 +22,27 @@ _WORKER, _API, _NOTIFIER = "inference-1", "api", "notifier"
 
 DEFECTS: Mapping[str, Defect] = {
     "event_in_a_second_transaction": Defect(
-        event_apart.apply, _WORKER, "killed_after_first_commit", "state_without_event"
+        event_apart.apply, _WORKER, "killed_after_first_commit", ("state_without_event",)
     ),
     "event_committed_before_the_state": Defect(
-        event_before_state.apply, _WORKER, "killed_before_commit", "event_without_state"
+        event_before_state.apply, _WORKER, "killed_before_commit", ("event_without_state",)
     ),
-    "offset_from_a_sequence": Defect(offset_from_sequence.apply, _WORKER, "killed_before_commit", "gap_in_stream"),
+    "offset_from_a_sequence": Defect(offset_from_sequence.apply, _WORKER, "killed_before_commit", ("gap_in_stream",)),
     "counter_apart_from_the_rows": Defect(
-        counter_apart.apply, _WORKER, "killed_after_third_commit", "segment_counters_differ"
+        counter_apart.apply, _WORKER, "killed_after_third_commit", ("segment_counters_differ",)
     ),
-    "conflict_ignored": Defect(conflict_ignored.apply, _WORKER, "killed_after_third_commit", "segment_counters_differ"),
-    "lease_generation_not_checked": Defect(lease_unchecked.apply, _WORKER, "zombie", "late_commit"),
-    "cancel_leaves_the_leases": Defect(cancel_leaves_leases.apply, _API, "cancelled", "result_after_cancel"),
-    "lost_batch_forgotten": Defect(lost_batch_forgotten.apply, _WORKER, "model_away", "missing_outcome"),
-    "terminal_event_twice": Defect(terminal_event_twice.apply, _WORKER, "undisturbed", "terminal_event_twice"),
-    "paired_by_position": Defect(paired_wrongly.apply, _WORKER, "undisturbed", "wrong_result"),
-    "resume_skips_an_offset": Defect(resume_skips_one.apply, _NOTIFIER, "torn_subscriber", "event_missed"),
+    "conflict_ignored": Defect(
+        conflict_ignored.apply, _WORKER, "killed_after_third_commit", ("segment_counters_differ", "ledger_differs")
+    ),
+    "lease_generation_not_checked": Defect(lease_unchecked.apply, _WORKER, "zombie", ("late_commit",)),
+    "cancel_leaves_the_leases": Defect(
+        cancel_leaves_leases.apply, _API, "cancelled", ("result_after_cancel", "terminal_counters_wrong")
+    ),
+    "lost_batch_forgotten": Defect(lost_batch_forgotten.apply, _WORKER, "model_away", ("missing_outcome",)),
+    "terminal_event_twice": Defect(terminal_event_twice.apply, _WORKER, "undisturbed", ("terminal_event_twice",)),
+    "paired_by_position": Defect(paired_wrongly.apply, _WORKER, "undisturbed", ("wrong_result",)),
+    "resume_skips_an_offset": Defect(resume_skips_one.apply, _NOTIFIER, "torn_subscriber", ("event_missed",)),
     "acknowledged_before_commit": Defect(
-        acknowledged_before_commit.apply, _API, "killed_after_submit", "accepted_submit_lost"
+        acknowledged_before_commit.apply, _API, "killed_after_answers", ("accepted_submit_lost", "accepted_import_lost")
     ),
 }

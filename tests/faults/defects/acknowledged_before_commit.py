@@ -10,7 +10,7 @@ from shared.database.unit_of_work import UnitOfWork, unit_of_work
 from shared.signals import Signals
 from tests.faults.defects.base import replace
 
-_LATE_SECONDS = 0.5
+_LATE_SECONDS = 5.0
 _under_way: set[asyncio.Task[None]] = set()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """`apply` patches the process it is called in. `seen_as` names the violation that tells of it.
+    """`apply` patches the process it is called in. `seen_as` names the violations that tell of it.
 
     `service` is what has the defect; `scenario`, of `tests/faults/scenarios.py`, brings it to light.
     """
@@ -16,7 +16,7 @@ class Defect:
     apply: Callable[[], None]
     service: str
     scenario: str
-    seen_as: str
+    seen_as: tuple[str, ...]
 
 
 def replace(original: Any, by: Any, package: str = "services") -> None:

@@ -24,13 +24,6 @@ class History:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", buffering=1)
 
-    @classmethod
-    def read(cls, path: Path) -> "History":
-        """One that was written before."""
-        found = cls(path)
-        found.entries = [json.loads(line) for line in path.read_text().splitlines()]
-        return found
-
     def note(self, kind: str, **told: Any) -> None:
         entry: Entry = {"at": time.time(), "kind": kind, **told}
         self.entries.append(entry)

@@ -22,6 +22,7 @@ CHECKS: Sequence[Check] = (
     counters.of_detections,
     counters.of_ledger,
     events.gapless,
+    events.snapshots,
     events.told_exactly,
     agreement.states_and_events,
     agreement.one_terminal_event,

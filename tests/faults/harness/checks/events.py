@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.harness.checks.base import Violation
+from tests.faults.harness.checks.base import Violation, data_of, events_of
 from tests.faults.harness.database import Database, Row, Stream
 from tests.faults.harness.history import Entry, History
 
@@ -22,6 +22,20 @@ def gapless(history: History, database: Database) -> Iterator[Violation]:
         ids = [event["event_id"] for event in stream.events]
         if len(set(ids)) != len(ids):
             yield Violation("event_logged_twice", stream.id, "one event has two offsets")
+
+
+def snapshots(history: History, database: Database) -> Iterator[Violation]:
+    """A run's snapshot is of the moment of its offset: its state is that of the last event up to there."""
+    for entry in history.frames():
+        kind, _, run_id = entry["topic"].partition(":")
+        snapshot, run = entry["message"].get("snapshot"), database.runs.get(run_id)
+        if kind != "model_run" or not snapshot or run is None:
+            continue
+        offset = entry["message"]["offset"]
+        states = [data_of(event)["state"] for event in events_of(database, run) if event["offset"] <= offset]
+        if states and snapshot["state"] != states[-1]:
+            detail = f"{snapshot['state']} at {offset}, where the log says {states[-1]}"
+            yield Violation("snapshot_differs", f"subscriber {entry['subscriber']}", detail)
 
 
 def told_exactly(history: History, database: Database) -> Iterator[Violation]:
