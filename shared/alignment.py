@@ -116,6 +116,11 @@ class Alignment(_Value):
         """Whether any entry is an answer about the whole data row, which may be given once only."""
         return any(entry.target_type in CLASSIFICATION_TYPES for entry in self.entries)
 
+    def classes_to_look_at(self, kind: str | None) -> list[str]:
+        """Those whose geometry `select` asks for, of annotations of this kind or of any."""
+        looked_at = (one for one in self.entries if one.target.option_id is None)
+        return sorted({one.model_class for one in looked_at if kind is None or one.needs_geometry(kind)})
+
     def at(self, threshold: float) -> "Alignment":
         """The same with one threshold for all entries."""
         entries = tuple(entry.model_copy(update={"threshold": threshold}) for entry in self.entries)

@@ -30,7 +30,8 @@ class RunConfiguration(BaseModel):
     """`floor` is the lowest confidence stored; `digest` names the exact model version.
 
     `served_at` and `pin` are of a model on a server of others, whose digest says nothing of its weights.
-    A preview has a `sample`; a run that was submitted from a preview has its `preview_id`.
+    A preview has a `sample`; a run that was submitted from a preview has its `preview_id`. With `reuse`, results that
+    the workspace has already are copied.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -49,3 +50,4 @@ class RunConfiguration(BaseModel):
     limit: int | None = None
     sample: Sample | None = None
     preview_id: UUID | None = None
+    reuse: bool = True

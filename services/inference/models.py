@@ -12,6 +12,7 @@ from services.inference import runs
 from services.inference.failures import PartAway
 from services.inference.machinery import Machinery
 from services.inference.own_models import DeadModel, OwnModels
+from services.inference.recipe import note_processing
 from services.inference.replicas import Replicas, States
 from services.inference.triton import ModelRejected, Triton
 from services.inference.watch import ForeignWatch, StoreWatch
@@ -95,6 +96,7 @@ class ModelKeeper:
         self._busy: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], str] = {}
         self._broken: set[str] = set()
+        self._noted: frozenset[UUID] = frozenset()
 
     async def keep(self) -> None:
         """Until cancelled."""
@@ -125,10 +127,12 @@ class ModelKeeper:
                 return
             await self._update(work, states, away)
             self._own.clean(await _dead(work), states)
+            noted = await note_processing(work.session, self._noted)
             woken = await runs.follow_models(work) | await self._follow_store(work)
             if woken:  # workers of the other purpose too
                 work.ring(Doorbell.RUNS)
                 work.ring(Doorbell.PREVIEWS)
+        self._noted |= noted
         if woken:
             self._on_wake()
 

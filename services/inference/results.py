@@ -1,6 +1,5 @@
 """Storing a batch: outcomes, detections, what the alignment shows of them and the counters, in one transaction."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +11,30 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.inference import segments
-from services.inference.decoders import DECODERS
 from services.inference.decoders.base import Found
 from services.inference.failures import RowFailed
 from services.inference.inputs import Prepared
 from services.inference.inputs.content import Facts
+from services.inference.recipe import recipe_key
 from shared.alignment import Alignment, Detection, Selection, select
 from shared.database.ledger import LedgerPlace, add_to_ledger
-from shared.run_configuration import RunConfiguration
+from shared.fingerprint import fingerprint
+
+_OUTCOME_COLUMNS = [
+    "model_run_id",
+    "workspace_id",
+    "segment_id",
+    "execution",
+    "data_row_id",
+    "state",
+    "stage",
+    "code",
+    "detail",
+    "attempts",
+    "detections",
+    "timings",
+    "fingerprint",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +78,6 @@ async def store(
     await _count(session, claim, shown, len(failed))
 
 
-def fingerprint(configuration: RunConfiguration, content_sha256: bytes) -> bytes:
-    """Equal for two rows exactly when the model would say the same of both."""
-    what = {
-        "digest": configuration.digest,
-        "decoder": configuration.card.decoder.name,
-        "decoder_version": DECODERS[configuration.card.decoder.name].version,
-        "floor": configuration.floor,
-        "criteria": configuration.criteria,
-    }
-    return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS) + content_sha256).digest()
-
-
 def _show(result: Succeeded, alignment: Alignment) -> _Shown:
     detections = [
         Detection.model_construct(
@@ -93,7 +96,8 @@ def _show(result: Succeeded, alignment: Alignment) -> _Shown:
 async def _copy_outcomes(
     session: AsyncSession, claim: segments.Claim, shown: Sequence[_Shown], failed: Sequence[Failed]
 ) -> None:
-    run, of = (claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution), claim.configuration
+    run = (claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution)
+    recipe = recipe_key(claim.configuration)
     records: list[tuple[Any, ...]] = [
         (
             *run,
@@ -105,7 +109,7 @@ async def _copy_outcomes(
             1 + claim.earlier_attempts.get(one.result.row.content.data_row_id, 0),
             len(one.detections),
             orjson.dumps(one.result.timings).decode(),
-            fingerprint(of, one.result.row.content.sha256),
+            fingerprint(recipe, one.result.row.content.sha256) if recipe else None,
         )
         for one in shown
     ]
@@ -124,22 +128,7 @@ async def _copy_outcomes(
         )
         for row in failed
     ]
-    columns = [
-        "model_run_id",
-        "workspace_id",
-        "segment_id",
-        "execution",
-        "data_row_id",
-        "state",
-        "stage",
-        "code",
-        "detail",
-        "attempts",
-        "detections",
-        "timings",
-        "fingerprint",
-    ]
-    await _copy(session, "row_outcomes", columns, records)
+    await _copy(session, "row_outcomes", _OUTCOME_COLUMNS, records)
 
 
 async def _copy_detections(session: AsyncSession, claim: segments.Claim, shown: Sequence[_Shown]) -> None:

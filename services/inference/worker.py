@@ -18,6 +18,7 @@ from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
 from services.inference.names import NameEmbedder
 from services.inference.pipeline import Pipeline
+from services.inference.reuse import reuse_known
 from services.inference.segments import Claim, Lease, LeaseLost, UnreadableRun
 from services.inference.served_models import ServedModels
 from services.inference.speed import report_speed
@@ -178,6 +179,9 @@ class Worker:
 
     async def _work_through(self, claim: Claim) -> bool:
         """True when every row has its outcome. Raises ModelUnusable when the run cannot go on."""
+        claim = await reuse_known(self._parts, claim)
+        if not claim.pending:
+            return True
         await self._parts.servers.check_version(claim.configuration)
         model = await self.models.served(claim.configuration)
         pipeline = Pipeline(self._parts, claim, model, partial(self._wake, claim) if claim.was_stalled else None)

@@ -51,6 +51,7 @@ class RunParameters(Resource):
     only_unlabeled: bool
     limit: int | None
     preview_id: UUID | None = Field(description="the preview whose model, criteria and alignment were taken")
+    reuse: bool = Field(description="whether results the workspace had already were copied")
 
 
 class NamedAlignmentEntry(AlignmentEntry):

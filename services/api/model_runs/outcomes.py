@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, Select, any_, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.api.model_runs.schemas import Outcome, OutcomeState
+from services.api.model_runs.schemas import Outcome, OutcomeState, ReusedFrom
 from shared.contracts.events import TERMINAL_STATES
 from shared.database.tables import DataRowRow, ModelRunRow, RowOutcomeRow, SegmentRow
 
@@ -130,8 +130,15 @@ def _stored(run: ModelRunRow) -> Select[RowOutcomeRow, str]:
 
 def _outcome(found: Row[RowOutcomeRow, str]) -> Outcome:
     row, global_key = found
-    names = set(Outcome.model_fields) - {"global_key"}
-    return Outcome.model_validate({**{name: getattr(row, name) for name in names}, "global_key": global_key})
+    names = set(Outcome.model_fields) - {"global_key", "reused_from"}
+    fields = {name: getattr(row, name) for name in names}
+    return Outcome.model_validate({**fields, "global_key": global_key, "reused_from": _reused_from(row)})
+
+
+def _reused_from(row: RowOutcomeRow) -> ReusedFrom | None:
+    if row.reused_from_run_id is None or row.reused_from_row_id is None:
+        return None
+    return ReusedFrom(model_run_id=row.reused_from_run_id, data_row_id=row.reused_from_row_id)
 
 
 def _missing(run: ModelRunRow, data_row_id: UUID, global_key: str) -> Outcome:
@@ -145,6 +152,7 @@ def _missing(run: ModelRunRow, data_row_id: UUID, global_key: str) -> Outcome:
         attempts=0,
         detections=0,
         execution=None,
+        reused_from=None,
         timings=None,
         created_at=None,
     )

@@ -26,6 +26,10 @@ Criteria = Annotated[
     Field(max_length=1000),
 ]
 
+REUSE = (
+    "copy the results the workspace has already: of the same model, criteria and content; false asks the model again"
+)
+
 _UNIT: dict[str, Any] = {"minimum": 0, "maximum": 1}
 
 
@@ -141,6 +145,7 @@ class ModelRunCreate(_Sent):
         json_schema_extra=_UNIT,
         description="for every entry without its own; the card's default when left out",
     )
+    reuse: bool = Field(default=True, description=REUSE)
     alignment: AlignmentCreate | None = None
     criteria: Criteria = Field(
         default={},
@@ -161,6 +166,13 @@ class _Shown(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
 
+class ReusedFrom(_Shown):
+    """The run or preview whose call of the model gave the result, and on which data row. Both may be gone."""
+
+    model_run_id: UUID
+    data_row_id: UUID
+
+
 class Outcome(_Shown):
     """What became of one data row. `pending`: the run is open; `not_run`: it ended before this row's turn."""
 
@@ -170,9 +182,10 @@ class Outcome(_Shown):
     stage: str | None = Field(description="where it failed", examples=["decode"])
     code: str | None = Field(examples=["undecodable_image"])
     detail: str | None
-    attempts: int
+    attempts: int = Field(description="0 for a result that was copied")
     detections: int
     execution: int | None
+    reused_from: ReusedFrom | None = Field(description="where the result was copied from, when no model was asked")
     timings: dict[str, float] | None = Field(
         description="`inference_ms` of its batch and how many rows that had, `batch_rows`"
     )

@@ -57,6 +57,7 @@ def _run_row(principal: Principal, basis: Basis, asked: Asked, wanted: ModelRunC
         only_unlabeled=wanted.only_unlabeled,
         limit=wanted.limit,
         preview_id=wanted.preview_id,
+        reuse=wanted.reuse,
     )
     run = basis.new_run(principal, "run", wanted.name, configuration)
     run.priority = wanted.priority

@@ -46,7 +46,7 @@ async def create_preview(
     await hold_basis(work.session, basis)
     assert sampled is not None
     await make_room(work, project, kept)
-    configuration = basis.configuration(criteria=dict(aligning.criteria), sample=sampled.sample)
+    configuration = basis.configuration(criteria=dict(aligning.criteria), sample=sampled.sample, reuse=wanted.reuse)
     preview = basis.new_run(principal, "preview", wanted.name, configuration)
     await _write(work, preview, entries, sampled.data_row_ids)
     return preview

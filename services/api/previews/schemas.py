@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api.model_runs.schemas import AlignmentCreate, Criteria
+from services.api.model_runs.schemas import REUSE, AlignmentCreate, Criteria
 from shared.contracts.event import RunState
 from shared.contracts.http import Page
 from shared.contracts.resources import RunModel
@@ -69,6 +69,7 @@ class PreviewCreate(_Sent):
     )
     criteria: Criteria = Field(default={}, description="plain words for each class, for models that take them")
     sample: SampleCreate = SampleCreate()
+    reuse: bool = Field(default=True, description=REUSE)
 
 
 class SweepQuality(BaseModel):

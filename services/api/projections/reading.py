@@ -66,7 +66,7 @@ class Reader:
         card = RunConfiguration.model_validate(run.configuration).card if run.configuration else None
         # Every detection of a model is of its card's kind; those of an import may be of any.
         self._kind = card.annotation_kind if card else None
-        self._classes = list(alignment.by_class) if whole else _classes_to_look_at(alignment, self._kind)
+        self._classes = list(alignment.by_class) if whole else alignment.classes_to_look_at(self._kind)
 
     async def rows_after(self, last: UUID | None) -> list[ReadRow]:
         """The next rows, with some thousand detections together but at least one row; none at the end."""
@@ -112,14 +112,3 @@ async def driver_of(session: AsyncSession) -> Any:
     """asyncpg's own connection, within the session's transaction, which must have begun."""
     raw = await (await session.connection()).get_raw_connection()
     return raw.driver_connection
-
-
-def _classes_to_look_at(alignment: Alignment, kind: str | None) -> list[str]:
-    """Classes whose annotations `select` asks for; the others need not be read."""
-    return sorted(
-        {
-            entry.model_class
-            for entry in alignment.entries
-            if entry.target.option_id is None and (kind is None or entry.needs_geometry(kind))
-        }
-    )

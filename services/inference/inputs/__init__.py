@@ -33,6 +33,9 @@ def _into_one_slot(prepare: Callable[[Any, bytes, Array], Seen]) -> Prepare:
     return into_memory
 
 
+INPUTS_VERSION = 1
+"""Rises when a preprocessor makes something else of the same content."""
+
 PREPROCESSORS: Mapping[str, Prepare] = {
     "letterbox": _into_one_slot(letterbox.prepare),
     "stretch": _into_one_slot(stretch.prepare),
@@ -75,4 +78,4 @@ def prepare_batch(
     return preparation
 
 
-__all__ = ["PREPROCESSORS", "BatchPreparation", "Prepared", "PreparedBatch", "prepare_batch"]
+__all__ = ["INPUTS_VERSION", "PREPROCESSORS", "BatchPreparation", "Prepared", "PreparedBatch", "prepare_batch"]

@@ -14,7 +14,7 @@ class CatalogModelRow(Base):
 
     Own ones: `submission` is the digest of what was asked for, so that a repeat is known; `served_at` and `pin` (both
     of `shared.served_at`) are of models on servers of others; `cleaned_at` says that the files of one that failed or
-    was deleted are gone.
+    was deleted are gone. `processing` is with which version of their code the workers use it now.
     """
 
     __tablename__ = "catalog_models"
@@ -36,6 +36,7 @@ class CatalogModelRow(Base):
     speed_seconds: Mapped[float] = mapped_column(server_default="0")
     speed_samples: Mapped[int] = mapped_column(server_default="0")
     submission: Mapped[str | None]
+    processing: Mapped[str | None]
     served_at: Mapped[Json | None]
     pin: Mapped[Json | None]
     deleted_at: Mapped[Timestamp | None]

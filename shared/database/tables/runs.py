@@ -142,7 +142,11 @@ class SegmentRow(Base):
 
 
 class RowOutcomeRow(Base):
-    """Exactly one a (run, data row). `state` is succeeded, failed or skipped."""
+    """Exactly one a (run, data row). `state` is succeeded, failed or skipped.
+
+    Results of equal `fingerprint` (`shared.fingerprint`) are the same. One that was copied says which run, on which
+    data row, asked the model; both may be gone.
+    """
 
     __tablename__ = "row_outcomes"
 
@@ -159,10 +163,18 @@ class RowOutcomeRow(Base):
     detections: Mapped[int] = mapped_column(server_default="0")
     timings: Mapped[Json | None]
     fingerprint: Mapped[bytes | None]
+    reused_from_run_id: Mapped[UUID | None]
+    reused_from_row_id: Mapped[UUID | None]
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
         Index("ix_row_outcomes_state", "model_run_id", "state", "data_row_id"),
+        Index(
+            "ix_row_outcomes_fingerprint",
+            "workspace_id",
+            "fingerprint",
+            postgresql_where=text("fingerprint IS NOT NULL"),
+        ),
         {"postgresql_partition_by": "HASH (model_run_id)"},
     )
 
@@ -225,15 +237,3 @@ class LedgerCountRow(Base):
     reason: Mapped[str] = mapped_column(primary_key=True)
     workspace_id: Mapped[UUID]
     count: Mapped[int]
-
-
-class InferenceCacheRow(Base):
-    """Which run already has the result for a fingerprint; checked again in the transaction that copies it."""
-
-    __tablename__ = "inference_cache"
-
-    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
-    fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
-    model_run_id: Mapped[UUID]
-    data_row_id: Mapped[UUID]
-    created_at: Mapped[CreatedAt]
