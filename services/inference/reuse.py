@@ -41,11 +41,11 @@ _COPY_OUTCOMES = text("""
     INSERT INTO row_outcomes
         (model_run_id, data_row_id, workspace_id, segment_id, execution, state, attempts, detections, fingerprint,
          reused_from_run_id, reused_from_row_id)
-    SELECT :run, k.id, o.workspace_id, :segment, :execution, 'succeeded', 0, o.detections, o.fingerprint,
+    SELECT :run, k.id, o.workspace_id, :segment, :execution, 'succeeded', k.attempts, o.detections, o.fingerprint,
            coalesce(o.reused_from_run_id, o.model_run_id), coalesce(o.reused_from_row_id, o.data_row_id)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:runs AS uuid[]), CAST(:rows AS uuid[]), CAST(:fingerprints AS bytea[]))
-        AS k(id, run, row, fingerprint)
-    JOIN row_outcomes o ON o.model_run_id = k.run AND o.data_row_id = k.row
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:runs AS uuid[]), CAST(:rows AS uuid[]), CAST(:fingerprints AS bytea[]),
+                CAST(:attempts AS int[])) AS k(id, source_run, source_row, fingerprint, attempts)
+    JOIN row_outcomes o ON o.model_run_id = k.source_run AND o.data_row_id = k.source_row
     WHERE o.workspace_id = :workspace AND o.fingerprint = k.fingerprint
     RETURNING data_row_id
 """)
@@ -54,8 +54,8 @@ _COPY_DETECTIONS = text("""
     INSERT INTO detections
         (model_run_id, data_row_id, ordinal, workspace_id, model_class, confidence, area, attributes, annotation)
     SELECT :run, k.id, d.ordinal, d.workspace_id, d.model_class, d.confidence, d.area, d.attributes, d.annotation
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:runs AS uuid[]), CAST(:rows AS uuid[])) AS k(id, run, row)
-    JOIN detections d ON d.model_run_id = k.run AND d.data_row_id = k.row
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:runs AS uuid[]), CAST(:rows AS uuid[])) AS k(id, source_run, source_row)
+    JOIN detections d ON d.model_run_id = k.source_run AND d.data_row_id = k.source_row
     WHERE d.workspace_id = :workspace
     RETURNING data_row_id, ordinal, model_class, confidence, area, :kind, CAST(attributes AS text),
               CASE WHEN model_class = ANY(CAST(:looked_at AS text[])) THEN CAST(annotation AS text) END
@@ -87,7 +87,7 @@ async def reuse_known(parts: Machinery, claim: Claim) -> Claim:
     except LeaseLost:
         raise
     except Exception as error:  # asking the model is always right, if slower
-        log.warning("reuse_failed", segment=str(claim.segment_id), exc_info=error)
+        log.warning("reuse_failed", segment=str(claim.segment_id), error=f"{type(error).__name__}: {error}"[:300])
     ROWS.labels("reused").inc(len(copied))
     return replace(claim, pending=tuple(row for row in claim.pending if row not in copied))
 
@@ -147,8 +147,12 @@ class _Copy:
 
     async def _copy_outcomes(self, session: AsyncSession, known: Sequence[Known]) -> list[Known]:
         place = {"segment": self._claim.segment_id, "execution": self._claim.execution}
-        fingerprints = {"fingerprints": [one.fingerprint for one in known]}
-        copied = set(await session.scalars(_COPY_OUTCOMES, {**self._of, **place, **_pairs(known), **fingerprints}))
+        earlier = self._claim.earlier_attempts
+        more = {
+            "fingerprints": [one.fingerprint for one in known],
+            "attempts": [earlier.get(one.data_row_id, 0) for one in known],
+        }
+        copied = set(await session.scalars(_COPY_OUTCOMES, {**self._of, **place, **_pairs(known), **more}))
         return [one for one in known if one.data_row_id in copied]
 
     async def _copy_detections(self, session: AsyncSession, known: Sequence[Known]) -> list[tuple[Any, ...]]:

@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 _KNOWN = """
     FROM data_row_contents c
     CROSS JOIN LATERAL (
-        SELECT some.model_run_id, some.data_row_id, some.fingerprint, some.detections
+        SELECT alike.model_run_id, alike.data_row_id, alike.fingerprint, alike.detections
         FROM (
             SELECT o.model_run_id, o.data_row_id, o.fingerprint, o.detections FROM row_outcomes o
             WHERE o.workspace_id = :workspace AND o.fingerprint = sha256(CAST(:recipe AS bytea) || c.sha256)
             LIMIT 16
-        ) some
-        JOIN model_runs r ON r.id = some.model_run_id
+        ) alike
+        JOIN model_runs r ON r.id = alike.model_run_id
         JOIN projects p ON p.id = r.project_id
         WHERE NOT r.results_discarded AND p.deleted_at IS NULL
         LIMIT 1

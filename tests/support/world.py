@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -83,17 +84,18 @@ class World:
         entries: Sequence[AlignmentEntry] = (),
         criteria: Mapping[str, str] | None = None,
         segment_size: int = 32,
+        **frozen: Any,
     ) -> UUID:
-        """A queued run, as a submit leaves it."""
+        """A queued run, as a submit leaves it. Other values of its configuration by name."""
         run_id = new_id()
         configuration = RunConfiguration(
             catalog_model_id=model_id,
             digest=built.digest,
             triton_model=built.triton_name,
             card=built.card,
-            floor=built.card.floor,
             ontology_version=1,
             criteria=dict(criteria or {}),
+            **{"floor": built.card.floor, **frozen},
         )
         async with self.sessions.begin() as session:
             run = ModelRunRow(

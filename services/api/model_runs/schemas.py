@@ -182,7 +182,7 @@ class Outcome(_Shown):
     stage: str | None = Field(description="where it failed", examples=["decode"])
     code: str | None = Field(examples=["undecodable_image"])
     detail: str | None
-    attempts: int = Field(description="0 for a result that was copied")
+    attempts: int = Field(description="a result that was copied cost none")
     detections: int
     execution: int | None
     reused_from: ReusedFrom | None = Field(description="where the result was copied from, when no model was asked")
