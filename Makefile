@@ -84,9 +84,12 @@ test-e2e: install ## From the first POST to the last websocket event
 test-faults: install ## The whole fault matrix (ROUNDS=20 SEED=1 CELLS=worker_killed,redis_emptied JOBS=2)
 	$(PY) -m tests.faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(CELLS),--cells $(CELLS)) $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: bench
+.PHONY: bench performance
 bench: install ## Measure (NAME=run_throughput: one bench)
 	$(PY) -m tests.bench $(NAME)
+
+performance: $(APP_READY) ## The table in docs/performance.md, out of what `make bench` measured since var/bench was emptied
+	$(PY) -m tests.bench.table
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,23 @@
-"""`python -m tests.bench [NAME]`: every bench, or one. Each prints a JSON object as its last line."""
+"""`python -m tests.bench [NAME]`: every bench, or one. Each prints a JSON object as its last line.
+
+The line is kept in `var/bench/NAME.jsonl` too, for the table in docs/performance.md (`make performance`).
+"""
 
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from tests.bench import previews, reprojection, run_throughput
+from tests.bench import long_run, preview_under_load, previews, reprojection, run_throughput, scaling, submit_latency
 from tests.bench.measure import Measurement
+from tests.bench.table import keep
 
 BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
     "run_throughput": run_throughput.measure,
+    "preview_under_load": preview_under_load.measure,
+    "submit_latency": submit_latency.measure,
+    "scaling": scaling.measure,
+    "long_run": long_run.measure,
     "preview_1000": previews.measure,
     "reprojection_1000": partial(reprojection.measure, 1_000),
     "reprojection_10000": partial(reprojection.measure, 10_000),
@@ -28,7 +36,9 @@ def main(names: list[str]) -> int:
 
 
 async def _one(name: str) -> None:
-    (await BENCHES[name]()).print()
+    measurement = await BENCHES[name]()
+    keep(measurement)
+    measurement.print()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A project of short inline texts on a running stack, for runs of the stand-ins."""
 
+import asyncio
 from collections.abc import Iterable
 from itertools import islice
 
@@ -25,12 +26,30 @@ async def set_up_texts(gateway: Gateway, texts: Iterable[str]) -> Frontend:
     return frontend
 
 
+async def add_batch(frontend: Frontend, name: str, texts: Iterable[str]) -> str:
+    """A batch of its own for these texts, at most a thousand; its id."""
+    items = [{"global_key": f"{name}-{number}", "text": text} for number, text in enumerate(texts)]
+    added = await frontend.gateway.post(f"{frontend.path}/data-rows", {"items": items})
+    wanted = {"name": name, "data_row_ids": [one["id"] for one in added["results"]]}
+    return str((await frontend.gateway.post(f"{frontend.path}/batches", wanted))["id"])
+
+
 async def configuration(frontend: Frontend, slug: str) -> Json:
     """A run of a stand-in as its suggested alignment has it."""
     async for model in frontend.gateway.pages(f"{frontend.path}/models"):
         if model["slug"] == slug:
             return await frontend.wanted(model, 0.5)
     raise LookupError(f"there is no model {slug}")
+
+
+async def make_known(frontend: Frontend, notifier_url: str, slug: str, texts: Iterable[str]) -> None:
+    """A first run of a stand-in: its speed is known then, and the segments of later runs are cut by it."""
+    batch = await add_batch(frontend, f"first-of-{slug}", texts)
+    wanted = {**await configuration(frontend, slug), "batch_ids": [batch]}
+    await run_to_its_end(frontend, notifier_url, wanted)
+    async with asyncio.timeout(30):
+        while not (await frontend.gateway.get(f"/v1/models/{wanted['model_id']}"))["rows_per_second"]:
+            await asyncio.sleep(0.2)
 
 
 async def run_to_its_end(frontend: Frontend, notifier_url: str, wanted: Json) -> Json:
@@ -42,3 +61,11 @@ async def run_to_its_end(frontend: Frontend, notifier_url: str, wanted: Json) ->
             if event.get("subject", {}).get("id") == run["id"] and event["type"] in _TERMINAL:
                 return event
     raise RuntimeError("the socket closed before the run ended")
+
+
+async def until_ended(gateway: Gateway, run_id: str, seconds: float = 120) -> Json:
+    """The run in its last state, by looking."""
+    async with asyncio.timeout(seconds):
+        while (run := await gateway.get(f"/v1/model-runs/{run_id}"))["finished_at"] is None:
+            await asyncio.sleep(0.05)
+    return run

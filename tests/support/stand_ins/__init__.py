@@ -10,6 +10,7 @@
 import json
 import os
 import shutil
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +69,16 @@ def sleeps_on_images(instances: int = 1, *, batch_ms: float = 2.0, row_ms: float
     return StandIn(card, _behaviour(batch_ms, row_ms, boxes=box, scores=[0.9], classes=[0]), instances)
 
 
-def answers_constant(instances: int = 1) -> StandIn:
-    """Texts in; "yes" with 0.9 for each, at once."""
+def answers_constant(instances: int = 1, *, records: bool = False) -> StandIn:
+    """Texts in; "yes" with 0.9 for each, at once. With `records` every call is noted, for `calls`."""
     card = _text_card(_numbered("answers-constant", instances), ["yes", "no"], top_k=1)
-    return StandIn(card, _behaviour(0, 0, scores=[0.9, 0.1]), instances)
+    return StandIn(card, {**_behaviour(0, 0, scores=[0.9, 0.1]), "records": records}, instances)
+
+
+def calls(store: Path, slug: str) -> list[tuple[float, int]]:
+    """When Triton began each call of a stand-in that records, in seconds since 1970, and how many rows it had."""
+    (file,) = [path for path in store.glob("repository/*/1/calls") if path.parts[-3].rpartition("-")[0] == slug]
+    return [(nanoseconds / 1e9, rows) for nanoseconds, rows in struct.iter_unpack("<qq", file.read_bytes())]
 
 
 def model_store(folder: Path, stand_ins: Iterable[StandIn], real: Sequence[str] = ()) -> Path:
@@ -102,7 +109,7 @@ def _add(folder: Path, one: StandIn) -> BuiltModel:
 def _behaviour(batch_ms: float, row_ms: float, parity: str | None = None, **constants: Any) -> dict[str, Any]:
     types = {"classes": "int32"}
     rows = {name: {"datatype": types.get(name, "float32"), "row": row} for name, row in constants.items()}
-    return {"batch_ms": batch_ms, "row_ms": row_ms, "parity": parity, "constants": rows}
+    return {"batch_ms": batch_ms, "row_ms": row_ms, "parity": parity, "constants": rows, "records": False}
 
 
 def _text_card(slug: str, classes: Sequence[str], **changes: Any) -> ModelCard:

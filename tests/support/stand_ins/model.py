@@ -6,6 +6,7 @@ take the processor from one another or from what is measured.
 
 import json
 import os
+import struct
 import time
 from typing import Any
 
@@ -24,6 +25,8 @@ class TritonPythonModel:
         self._input = config["input"][0]["name"]
         self._batch_seconds, self._row_seconds = behaviour["batch_ms"] / 1000, behaviour["row_ms"] / 1000
         self._parity: str | None = behaviour["parity"]
+        calls = os.path.join(pb_utils.get_model_dir(), "calls")
+        self._calls = os.open(calls, os.O_CREAT | os.O_APPEND | os.O_WRONLY) if behaviour["records"] else None
         most = config["max_batch_size"]
         self._constants = {
             name: np.repeat(np.array(one["row"], one["datatype"])[None], most, axis=0)
@@ -33,6 +36,8 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         inputs = [pb_utils.get_input_tensor_by_name(request, self._input) for request in requests]
         counts = [tensor.shape()[0] for tensor in inputs]
+        if self._calls is not None:
+            os.write(self._calls, struct.pack("<qq", time.time_ns(), sum(counts)))
         if wait := self._batch_seconds + self._row_seconds * sum(counts):
             time.sleep(wait)
         return [self._response(tensor, count) for tensor, count in zip(inputs, counts, strict=True)]
