@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import uvloop
 
+from services.inference.backlog import report_backlog
 from services.inference.fencing import keep_cutting_off
 from services.inference.inputs.content import ContentReader
 from services.inference.machinery import Machinery
@@ -68,6 +69,7 @@ async def _serve(worker: Worker, machinery: Machinery, signals: Signals) -> None
         worker.report_speed(),
         report_progress(reporter, worker.held),
         keep_cutting_off(worker.sessions, settings.inference_lease_seconds),
+        report_backlog(worker.sessions),
         serve_health(health, settings.inference_host, settings.inference_metrics_port),
     ]
     works, stop = [worker.work()], worker.stop

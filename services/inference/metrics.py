@@ -1,26 +1,60 @@
-"""What an inference worker counts."""
+"""What an inference worker counts. docs/operations.md lists it all."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
 Result = TypeVar("Result")
 
-ROWS = Counter("prelabel_rows_total", "Data rows with an outcome stored by this worker", ["outcome"])
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_MOST_CODES = 60
+
+ROWS = Counter("prelabel_inference_rows_total", "Data rows with an outcome stored by this worker", ["outcome"])
+FAILED_ROWS = Counter(
+    "prelabel_inference_failed_rows_total", "Data rows stored as failed, by where and why", ["stage", "code"]
+)
 BATCH_ROWS = Histogram(
-    "prelabel_batch_rows", "Data rows in a call to Triton", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+    "prelabel_inference_batch_rows", "Data rows in a call to Triton", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
-STAGE_SECONDS = Histogram("prelabel_stage_seconds", "Time a batch spends in a stage", ["stage"])
-RETRIES = Counter("prelabel_retries_total", "Calls repeated because a part was away")
-SEGMENTS_HELD = Gauge("prelabel_segments_held", "Segments this worker has leased")
-TAKEOVERS = Counter("prelabel_lease_takeovers_total", "Segments taken over from a worker that went silent")
+STAGE_SECONDS = Histogram(
+    "prelabel_inference_stage_seconds",
+    "Time in a stage: of a row in fetch, of a batch in the others",
+    ["stage"],
+    buckets=_SECONDS,
+)
+IN_STAGE = Gauge("prelabel_inference_in_stage", "Rows in fetch, batches in the other stages, at this moment", ["stage"])
+RETRIES = Counter("prelabel_inference_retries_total", "Calls repeated because a part was away")
+SEGMENTS_HELD = Gauge("prelabel_inference_segments_held", "Segments this worker has leased")
+TAKEOVERS = Counter("prelabel_inference_lease_takeovers_total", "Segments taken over from a worker that went silent")
+LEASES_LOST = Counter("prelabel_inference_leases_lost_total", "Segments this worker lost before it was done")
 SHARES_MEMORY = Gauge(
-    "prelabel_triton_shares_memory", "1 while tensors go to this server through shared memory, 0 over gRPC", ["address"]
+    "prelabel_inference_shares_memory",
+    "1 while tensors go to this server through shared memory, 0 over gRPC",
+    ["address"],
 )
-LEASES_LOST = Counter("prelabel_leases_lost_total", "Segments this worker lost before it was done")
+RUNS = Gauge("prelabel_inference_runs", "Open runs or previews, whoever works on them", ["purpose", "state"])
+ROWS_TO_DO = Gauge(
+    "prelabel_inference_rows_to_do", "Data rows of open runs that no ended segment has done", ["purpose"]
+)
+OPEN_SEGMENTS = Gauge("prelabel_inference_open_segments", "Segments of open runs that no worker holds", ["purpose"])
+QUEUE_AGE = Gauge(
+    "prelabel_inference_queue_age_seconds",
+    "Of the run that could go on and was served longest ago: time since then, or since its submit",
+    ["purpose"],
+)
+
+_codes: set[tuple[str, str]] = set()
 
 
 async def timed(stage: str, work: Awaitable[Result]) -> Result:
-    with STAGE_SECONDS.labels(stage).time():
+    with STAGE_SECONDS.labels(stage).time(), IN_STAGE.labels(stage).track_inprogress():
         return await work
+
+
+def count_failed(reasons: Iterable[tuple[str, str]]) -> None:
+    """Stage and code of each. Codes are few and ours; should they ever not be, the rest counts as `other`."""
+    for reason in reasons:
+        if len(_codes) < _MOST_CODES:
+            _codes.add(reason)
+        FAILED_ROWS.labels(*(reason if reason in _codes else (reason[0], "other"))).inc()

@@ -16,7 +16,7 @@ from services.inference.failures import ModelUnusable, PartAway, RowFailed, leav
 from services.inference.inputs import Prepared, PreparedBatch
 from services.inference.intake import Intake
 from services.inference.machinery import Machinery
-from services.inference.metrics import BATCH_ROWS, ROWS, timed
+from services.inference.metrics import BATCH_ROWS, ROWS, count_failed, timed
 from services.inference.patience import patiently
 from services.inference.results import Failed, Succeeded
 from services.inference.segments import Claim, LeaseLost
@@ -172,6 +172,7 @@ class Pipeline:
         self._parts.speed.count(self._claim.configuration.catalog_model_id, len(succeeded) + len(failed))
         ROWS.labels("succeeded").inc(len(succeeded))
         ROWS.labels("failed").inc(len(failed))
+        count_failed((row.error.stage, row.error.code) for row in failed)
 
 
 def _refused(row: Prepared, error: ModelRejected | BadModelOutput) -> Failed:
