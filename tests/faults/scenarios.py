@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -62,26 +63,40 @@ async def _zombie(world: World, told: Round, start: Start) -> None:
 
 
 async def _until_taken_over(world: World, run: str) -> None:
-    connection = await asyncpg.connect(world.database_url)
-    try:
-        async with asyncio.timeout(60):
-            taken = "SELECT coalesce(sum(takeovers), 0) FROM segments WHERE model_run_id = $1"
-            while not await connection.fetchval(taken, run):
-                await asyncio.sleep(0.02)
-    finally:
-        await connection.close()
+    async with asyncio.timeout(60):
+        while not await _fetch(world, "SELECT coalesce(sum(takeovers), 0) FROM segments WHERE model_run_id = $1", run):
+            await asyncio.sleep(0.02)
 
 
-async def _cancelled(world: World, told: Round, start: Start) -> None:
+async def _paused_and_cancelled(world: World, told: Round, start: Start) -> None:
     await start("inference-1")
-    stage = await _stage(told, rows=128)
+    stage = await _stage(told, rows=160)
     await start("api")
     run = await stage.submit()
     await stage.until_done(run, 8)
+    await stage.pause(run)
+    await _until_stored(world, run)
+    await stage.resume(run)
+    await _until_stored(world, run, seconds=60)
     await stage.cancel(run)
-    await asyncio.sleep(1)  # in which a worker that goes on stores several batches
+    await _until_stored(world, run)
     await stage.outcomes(run)
-    del world
+
+
+async def _until_stored(world: World, run: str, seconds: float = 1.5) -> None:
+    """Until one more batch is stored, or so long."""
+    stored = "SELECT count(*) FROM audit.stores WHERE model_run_id = $1"
+    before, deadline = await _fetch(world, stored, run), time.monotonic() + seconds
+    while await _fetch(world, stored, run) == before and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+
+
+async def _fetch(world: World, query: str, run: str) -> int:
+    connection = await asyncpg.connect(world.database_url)
+    try:
+        return int(await connection.fetchval(query, run))
+    finally:
+        await connection.close()
 
 
 async def _model_away(world: World, told: Round, start: Start) -> None:
@@ -96,11 +111,13 @@ async def _model_away(world: World, told: Round, start: Start) -> None:
 async def _torn_subscriber(world: World, told: Round, start: Start) -> None:
     await start("notifier")
     stage = await _stage(told, rows=8)
-    (subscriber,) = told.subscribers
-    subscriber.forbid()
-    subscriber.cut()
+    await told.subscribe("bell", "notifications")
+    for subscriber in told.subscribers:
+        subscriber.forbid()
+        subscriber.cut()
     await stage.ended(await stage.submit())
-    subscriber.allow()
+    for subscriber in told.subscribers:
+        subscriber.allow()
     del world
 
 
@@ -125,7 +142,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "killed_after_first_commit": partial(_worker_killed, crash="after_commit:1"),
     "killed_after_third_commit": partial(_worker_killed, crash="after_commit:3"),
     "zombie": _zombie,
-    "cancelled": _cancelled,
+    "paused_and_cancelled": _paused_and_cancelled,
     "model_away": _model_away,
     "torn_subscriber": _torn_subscriber,
     "killed_after_answers": _killed_after_answers,

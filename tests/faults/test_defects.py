@@ -6,7 +6,7 @@ from tests.faults.defects import DEFECTS
 from tests.faults.harness.world import World
 from tests.faults.scenarios import SCENARIOS, Start
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

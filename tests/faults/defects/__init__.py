@@ -13,6 +13,7 @@ from tests.faults.defects import (
     lost_batch_forgotten,
     offset_from_sequence,
     paired_wrongly,
+    pause_leaves_leases,
     resume_skips_one,
     terminal_event_twice,
 )
@@ -36,8 +37,9 @@ DEFECTS: Mapping[str, Defect] = {
     ),
     "lease_generation_not_checked": Defect(lease_unchecked.apply, _WORKER, "zombie", ("late_commit",)),
     "cancel_leaves_the_leases": Defect(
-        cancel_leaves_leases.apply, _API, "cancelled", ("result_after_cancel", "terminal_counters_wrong")
+        cancel_leaves_leases.apply, _API, "paused_and_cancelled", ("result_after_cancel", "terminal_counters_wrong")
     ),
+    "pause_leaves_the_leases": Defect(pause_leaves_leases.apply, _API, "paused_and_cancelled", ("result_after_pause",)),
     "lost_batch_forgotten": Defect(lost_batch_forgotten.apply, _WORKER, "model_away", ("missing_outcome",)),
     "terminal_event_twice": Defect(terminal_event_twice.apply, _WORKER, "undisturbed", ("terminal_event_twice",)),
     "paired_by_position": Defect(paired_wrongly.apply, _WORKER, "undisturbed", ("wrong_result",)),

@@ -8,6 +8,8 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from shared.contracts.events import NOTIFYING_TYPES
+
 Row = Mapping[str, Any]
 
 
@@ -49,15 +51,29 @@ class Database:
     streams: Mapping[str, Stream]
     runs: Mapping[str, Run]
     data_rows: Mapping[str, Row]
+    workspace_id: str
 
-    def heads_up_to(self, topic: str) -> int:
-        """The last offset that concerns a topic: of a run, its own last event."""
+    def followed(self, topic: str) -> Stream | None:
+        """The stream a topic is about."""
         kind, _, subject = topic.partition(":")
+        if kind == "notifications":
+            return self.streams[self.workspace_id]
         if kind == "project":
-            return self.streams[subject].last_offset
-        events = self.streams[self.runs[subject].project_id].events
-        offsets: list[int] = [event["offset"] for event in events if str(event["subject_id"]) == subject]
-        return max(offsets)
+            return self.streams.get(subject)
+        run = self.runs.get(subject)
+        return self.streams[run.project_id] if run else None
+
+    def wanted(self, topic: str) -> Mapping[int, Row]:
+        """The events of a topic, by offset."""
+        kind, _, subject = topic.partition(":")
+        stream = self.followed(topic)
+        return {
+            event["offset"]: event
+            for event in (stream.events if stream else ())
+            if kind == "project"
+            or (kind == "notifications" and event["type"] in NOTIFYING_TYPES)
+            or str(event["subject_id"]) == subject
+        }
 
 
 _RUNS = """
@@ -126,6 +142,7 @@ async def _read(connection: "asyncpg.Connection[asyncpg.Record]", workspace_id: 
         streams,
         runs,
         {str(row["id"]): dict(row) for row in data_rows},
+        str(workspace_id),
     )
 
 

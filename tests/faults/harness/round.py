@@ -53,7 +53,7 @@ class Round:
         """Once nothing goes on any more: waits until every subscriber of a project has heard all that is in its log."""
         database = await read_database(self.world.addresses.database_url, self.workspace_id)
         for subscriber in self.subscribers:
-            await subscriber.until_at(database.heads_up_to(subscriber.topic))
+            await subscriber.until_at(max(database.wanted(subscriber.topic), default=0))
         return check(self.history, database)
 
 

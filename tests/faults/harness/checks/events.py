@@ -43,10 +43,10 @@ def told_exactly(history: History, database: Database) -> Iterator[Violation]:
     for entry in history.frames():
         name, topic = entry["subscriber"], entry["topic"]
         if name not in followers:
-            stream = _stream_of(topic, database)
+            stream = database.followed(topic)
             if stream is None:
                 continue
-            followers[name] = _Follower(name, stream, _wanted(topic, stream))
+            followers[name] = _Follower(name, stream, database.wanted(topic))
         yield from followers[name].hears(entry)
     for follower in followers.values():
         yield from follower.ends()
@@ -118,16 +118,3 @@ class _Follower:
 
     def _violation(self, name: str, detail: str) -> Violation:
         return Violation(name, f"subscriber {self.name}", detail)
-
-
-def _stream_of(topic: str, database: Database) -> Stream | None:
-    kind, _, subject = topic.partition(":")
-    if kind == "project":
-        return database.streams.get(subject)
-    run = database.runs.get(subject)
-    return database.streams.get(run.project_id) if run else None
-
-
-def _wanted(topic: str, stream: Stream) -> Mapping[int, Row]:
-    kind, _, subject = topic.partition(":")
-    return {e["offset"]: e for e in stream.events if kind == "project" or str(e["subject_id"]) == subject}
