@@ -80,7 +80,7 @@ async def _project(gateway: Gateway) -> tuple[Frontend, Json]:
 
 
 async def _run(frontend: Frontend, notifier_url: str, model: Json) -> float:
-    wanted = await frontend.wanted(model, 0.35)
+    wanted = {**await frontend.wanted(model, 0.35), "reuse": False}
     async with subscribed(frontend.gateway, notifier_url, f"project:{frontend.project_id}") as channel:
         began = time.perf_counter()
         run = await frontend.gateway.post(f"{frontend.path}/model-runs", wanted)

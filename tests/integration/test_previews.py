@@ -70,7 +70,7 @@ async def test_a_preview_shows_what_its_run_shows(
     shown = await _pre_labels(gateway, path)
     assert expected <= {(one["global_key"], one["feature_name"], one["option_name"]) for one in shown}
 
-    wanted = {"preview_id": preview["id"], "alignment_version": preview["alignment_version"]}
+    wanted = {"preview_id": preview["id"], "alignment_version": preview["alignment_version"], "reuse": False}
     run = await gateway.post(f"{frontend.path}/model-runs", wanted)
     ended = await _ended(gateway, f"/v1/model-runs/{run['id']}")
     assert ended["alignment"] == preview["alignment"]
@@ -140,7 +140,7 @@ async def test_a_busy_run_does_not_hold_up_a_preview(gateway: Gateway, stack: St
     async with asyncio.timeout(60):
         while (before := await gateway.get(path))["done"] < 16:
             await asyncio.sleep(0.1)
-    preview = await _preview(frontend, model_id=model["id"], sample={"size": 16, "seed": 1})
+    preview = await _preview(frontend, model_id=model["id"], sample={"size": 16, "seed": 1}, reuse=False)
     after = await gateway.get(path)
     assert (preview["state"], preview["succeeded"], after["state"]) == ("completed", 16, "running")
     # The run has up to 8 batches of 16 rows before Triton. In rows and not in seconds, so that a slow machine is fair.

@@ -35,10 +35,10 @@ async def add_batch(frontend: Frontend, name: str, texts: Iterable[str]) -> str:
 
 
 async def configuration(frontend: Frontend, slug: str) -> Json:
-    """A run of a stand-in as its suggested alignment has it."""
+    """A run of a stand-in as its suggested alignment has it; every row asks the model, however often it was seen."""
     async for model in frontend.gateway.pages(f"{frontend.path}/models"):
         if model["slug"] == slug:
-            return await frontend.wanted(model, 0.5)
+            return {**await frontend.wanted(model, 0.5), "reuse": False}
     raise LookupError(f"there is no model {slug}")
 
 

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access.principal import Principal
 from services.api.model_runs import queries
+from services.api.model_runs.reused import count_reused
 from services.api.model_runs.schemas import (
     EstimatedDuration,
     MeasuredSpeed,
@@ -38,14 +39,16 @@ async def estimate_model_run(
         ("review_submitted", submitted),
         ("beyond_limit", to_do - rows),
     )
+    reused = await count_reused(session, submission, rows) if wanted.reuse else 0
     model = submission.basis.model
     speed = speed_of(model)
     return RunEstimate(
         model_id=model.id,
         selected=found.selected,
         rows=rows,
+        reused=reused,
         skipped=[SkippedRows(reason=reason, rows=count) for reason, count in reasons if count],
-        duration=EstimatedDuration.of(speed.duration(rows)) if speed else None,
+        duration=EstimatedDuration.of(speed.duration(rows - reused)) if speed else None,
         duration_reason=None if speed else NEVER_MEASURED,
         speed=MeasuredSpeed.of(speed) if speed else None,
     )

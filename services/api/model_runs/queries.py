@@ -149,6 +149,18 @@ async def count_rows(session: AsyncSession, selection: RowSelection) -> RowCount
     return RowCounts(selected, labeled, submitted)
 
 
+async def list_every(session: AsyncSession, selection: RowSelection, step: int) -> list[UUID]:
+    """The first of every `step` of the rows that a run of them would do."""
+    numbered = (
+        _rows(selection)
+        .add_columns((func.row_number().over(order_by=DataRowRow.id) - 1).label("place"))
+        .order_by(DataRowRow.id)
+        .limit(selection.limit)
+        .subquery()
+    )
+    return list(await session.scalars(select(numbered.c.id).where(numbered.c.place % step == 0)))
+
+
 async def insert_segments(session: AsyncSession, run: ModelRunRow, selection: RowSelection, size: int) -> list[int]:
     """Cut the selected rows into segments of `size`, in one statement; says how many rows each got."""
     numbered = (

@@ -258,8 +258,11 @@ class RunEstimate(_Shown):
     model_id: UUID
     selected: int = Field(description="data rows of the batches, or of the project")
     rows: int = Field(description="those of them to do")
+    reused: int = Field(
+        description="those to do whose result is known, so that no model is asked; beyond 5,000 rows, by a sample"
+    )
     skipped: list[SkippedRows]
-    duration: EstimatedDuration | None
+    duration: EstimatedDuration | None = Field(description="without the rows that are reused")
     duration_reason: Literal["never_measured"] | None = Field(description="why there is no duration")
     speed: MeasuredSpeed | None = Field(description="what the duration rests on")
 
