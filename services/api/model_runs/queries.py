@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, insert, literal, select, update
+from sqlalchemy import Select, Subquery, exists, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -151,25 +151,13 @@ async def count_rows(session: AsyncSession, selection: RowSelection) -> RowCount
 
 async def list_every(session: AsyncSession, selection: RowSelection, step: int) -> list[UUID]:
     """The first of every `step` of the rows that a run of them would do."""
-    numbered = (
-        _rows(selection)
-        .add_columns((func.row_number().over(order_by=DataRowRow.id) - 1).label("place"))
-        .order_by(DataRowRow.id)
-        .limit(selection.limit)
-        .subquery()
-    )
+    numbered = _placed(selection)
     return list(await session.scalars(select(numbered.c.id).where(numbered.c.place % step == 0)))
 
 
 async def insert_segments(session: AsyncSession, run: ModelRunRow, selection: RowSelection, size: int) -> list[int]:
     """Cut the selected rows into segments of `size`, in one statement; says how many rows each got."""
-    numbered = (
-        _rows(selection)
-        .add_columns((func.row_number().over(order_by=DataRowRow.id) - 1).label("place"))
-        .order_by(DataRowRow.id)
-        .limit(selection.limit)
-        .subquery()
-    )
+    numbered = _placed(selection)
     ordinal = (numbered.c.place // size).label("ordinal")
     cut = (
         select(
@@ -264,6 +252,12 @@ def _rows(selection: RowSelection) -> Select[UUID]:
     if selection.only_unlabeled:
         wanted = wanted.where(~_LABELED, ~_SUBMITTED)
     return wanted
+
+
+def _placed(selection: RowSelection) -> Subquery:
+    """The selected rows with their places, within the limit."""
+    place = (func.row_number().over(order_by=DataRowRow.id) - 1).label("place")
+    return _rows(selection).add_columns(place).order_by(DataRowRow.id).limit(selection.limit).subquery()
 
 
 async def _count_open(session: AsyncSession, rows: Sequence[ModelRunRow]) -> dict[UUID, tuple[int, int, int, int]]:

@@ -8,8 +8,12 @@ import pytest
 from sqlalchemy import update
 
 from services.api.access.principal import Role
+from services.api.model_runs import reused
+from services.inference.recipe import note_processing, recipe_key
 from services.inference.speed import add_sample
-from shared.database.tables import DataRowReviewRow
+from shared.database.tables import DataRowContentRow, DataRowReviewRow, ModelRunRow, RowOutcomeRow
+from shared.fingerprint import fingerprint
+from shared.run_configuration import RunConfiguration
 from shared.speed import Sample
 from tests.integration.api.stage import Stage, make_stage
 from tests.support.api import Api, Workspace
@@ -107,3 +111,37 @@ async def test_it_refuses_what_a_submit_refuses_in_the_same_words(api: Api, work
     await stage.client.post(f"{path}/data-rows", json={"items": [{"global_key": "a", "text": "x"}]})
     blocked = await stage.client.post(f"{path}/model-runs/estimate", json=stage.body())
     assert (blocked.status_code, blocked.json()["code"]) == (409, "model_blocked")
+
+
+async def test_results_that_are_known_are_counted_and_take_no_time(
+    api: Api, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await make_stage(api, workspace)
+    await measure(stage, Sample(10, 5.0))
+    run_id = await stage.finished({})
+    none = (await estimate(stage, stage.body())).json()
+    assert (none["reused"], none["duration"]["expected"]) == (0, pytest.approx(2.5))
+    async with api.resources.sessions.begin() as session:
+        await note_processing(session, frozenset())
+        run = await session.get_one(ModelRunRow, run_id)
+        run.started_at = run.created_at
+        key = recipe_key(RunConfiguration.model_validate(run.configuration))
+        assert key is not None
+        for place, row in enumerate(stage.rows):
+            content = bytes([place]) * 32
+            of_content = update(DataRowContentRow).where(DataRowContentRow.data_row_id == row)
+            await session.execute(of_content.values(sha256=content))
+            known = update(RowOutcomeRow).where(RowOutcomeRow.model_run_id == run_id, RowOutcomeRow.data_row_id == row)
+            if place in {0, 3}:
+                await session.execute(known.values(fingerprint=fingerprint(key, content)))
+    found = (await estimate(stage, stage.body())).json()
+    assert (found["rows"], found["reused"], found["duration"]["expected"]) == (5, 2, pytest.approx(1.5))
+    assert (await estimate(stage, stage.body(limit=3))).json()["reused"] == 1
+    assert (await estimate(stage, stage.body(reuse=False))).json()["reused"] == 0
+    entry = stage.entry("cat", "scene", "Indoors")
+    assert (await estimate(stage, stage.body(entry, model_id=stage.classifier))).json()["reused"] == 0
+    monkeypatch.setattr(reused, "MOST_LOOKED_AT", 2)  # rows 0 and 3, which stand for all
+    assert (await estimate(stage, stage.body())).json()["reused"] == 5
+    async with api.resources.sessions.begin() as session:
+        (await session.get_one(ModelRunRow, run_id)).results_discarded = True
+    assert (await estimate(stage, stage.body())).json()["reused"] == 0
