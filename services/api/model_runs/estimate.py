@@ -6,15 +6,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access.principal import Principal
 from services.api.model_runs import queries
-from services.api.model_runs.reused import count_reused
-from services.api.model_runs.schemas import (
+from services.api.model_runs.estimate_schemas import (
     EstimatedDuration,
     MeasuredSpeed,
-    ModelRunCreate,
     RunEstimate,
     SkippedRows,
     SkipReason,
 )
+from services.api.model_runs.reused import count_reused
+from services.api.model_runs.schemas import ModelRunCreate
 from services.api.model_runs.submission import check_submission, check_total
 from services.api.projects.queries import get_project
 from shared.database.speeds import speed_of

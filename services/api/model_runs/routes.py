@@ -9,6 +9,7 @@ from services.api.dependencies import Editor, IfMatch, Paged, Reader, Settings, 
 from services.api.etags import etag
 from services.api.idempotency import IdempotentRoute
 from services.api.model_runs import service
+from services.api.model_runs.estimate_schemas import RunEstimate
 from services.api.model_runs.outcomes import OutcomeFilter
 from services.api.model_runs.pre_labels import PreLabelFilter
 from services.api.model_runs.realign import Change
@@ -22,7 +23,6 @@ from services.api.model_runs.schemas import (
     OutcomeState,
     PreLabel,
     RunAlignment,
-    RunEstimate,
     UndonePreLabels,
 )
 from services.api.operations.schemas import Operation

@@ -1,7 +1,7 @@
 """Model runs as HTTP takes and shows them. `ModelRun` itself is in `shared.contracts.resources`."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,7 +11,6 @@ from shared.annotations import Annotation, FeatureType
 from shared.answers import Answer, EntryAnswer
 from shared.conditions import Condition
 from shared.contracts.resources import NamedAlignmentEntry
-from shared.speed import Duration, Speed
 
 MAX_ENTRIES = 2000
 MAX_ROWS = 1_000_000
@@ -19,7 +18,6 @@ MAX_ROWS = 1_000_000
 OutcomeState = Literal["succeeded", "failed", "skipped", "not_run", "pending"]
 DecisionState = Literal["pending", "accepted", "rejected"]
 Results = Literal["keep", "discard"]
-SkipReason = Literal["already_labeled", "review_submitted", "beyond_limit"]
 
 Criteria = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=500)], Annotated[str, Field(min_length=1, max_length=2000)]],
@@ -220,51 +218,6 @@ class UndonePreLabels(_Shown):
     undone_at: datetime | None = Field(description="null when cancelling the run with `discard` had hidden them before")
     hidden: int = Field(description="those nobody had decided on")
     kept: int = Field(description="those somebody had decided on")
-
-
-class MeasuredSpeed(_Shown):
-    """Of one worker here: a moving average over its last minutes of work on the model."""
-
-    rows_per_second: float
-    deviation: float = Field(description="standard deviation of the samples, in rows a second")
-    samples: int
-
-    @classmethod
-    def of(cls, speed: Speed) -> Self:
-        return cls(rows_per_second=speed.rows_per_second, deviation=speed.deviation, samples=speed.samples)
-
-
-class EstimatedDuration(_Shown):
-    """Seconds of work, without the time the run waits for others. It lies from `low` to `high` if the speed varies as
-    it did."""
-
-    expected: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, duration: Duration) -> Self:
-        return cls(expected=duration.expected, low=duration.low, high=duration.high)
-
-
-class SkippedRows(_Shown):
-    reason: SkipReason
-    rows: int
-
-
-class RunEstimate(_Shown):
-    """What a run with this body would do now."""
-
-    model_id: UUID
-    selected: int = Field(description="data rows of the batches, or of the project")
-    rows: int = Field(description="those of them to do")
-    reused: int = Field(
-        description="those to do whose result is known, so that no model is asked; beyond 5,000 rows, by a sample"
-    )
-    skipped: list[SkippedRows]
-    duration: EstimatedDuration | None = Field(description="without the rows that are reused")
-    duration_reason: Literal["never_measured"] | None = Field(description="why there is no duration")
-    speed: MeasuredSpeed | None = Field(description="what the duration rests on")
 
 
 class RunAlignment(_Shown):
