@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import exists, func, select, text, update
 
 from shared.contracts.event import RunState
 from shared.database.run_events import state_event, unstalled_event
@@ -52,7 +52,7 @@ async def start(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:
 
 async def segment_ended(work: UnitOfWork, model_run_id: UUID, segment_id: UUID) -> None:
     """Add the segment's counters to the run; end the run when it was the last one."""
-    # Locked before the open segments are counted, so that exactly one worker sees zero.
+    # Locked before it is asked whether others are open, so that exactly one worker sees none.
     run = await _locked(work, model_run_id)
     if run is None:
         return
@@ -61,12 +61,8 @@ async def segment_ended(work: UnitOfWork, model_run_id: UUID, segment_id: UUID) 
     run.failed += ended.failed
     run.skipped += ended.skipped
     run.detections += ended.detections
-    still_open = await work.session.scalar(
-        select(func.count())
-        .select_from(SegmentRow)
-        .where(SegmentRow.model_run_id == model_run_id, SegmentRow.state.in_(("open", "leased")))
-    )
-    if still_open == 0:
+    still_open = exists().where(SegmentRow.model_run_id == model_run_id, SegmentRow.state.in_(("open", "leased")))
+    if not await work.session.scalar(select(still_open)):
         await _count_exactly(work, run)
         await _end(work, run, "completed_with_errors" if run.failed else "completed")
 

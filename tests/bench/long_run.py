@@ -63,9 +63,7 @@ async def measure() -> Measurement:
         began = time.perf_counter()
         frontend = await set_up_texts(stage.gateway, map(str, range(_ROWS)))
         sys.stderr.write(f"  {_ROWS} rows imported in {time.perf_counter() - began:.1f} s\n")
-        await make_known(
-            await set_up_texts(stage.gateway, ["one"]), stage.notifier_url, _SLUG, map(chr, range(97, 597))
-        )
+        await make_known(frontend, stage.notifier_url, _SLUG)
         wanted = await configuration(frontend, _SLUG)
         course = await _followed(stage, await stage.gateway.post(f"{frontend.path}/model-runs", wanted))
     first, last, growth = course.rate(0, 0.1), course.rate(0.9, 1), course.growth()

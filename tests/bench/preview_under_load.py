@@ -4,12 +4,9 @@ The model is the stand-in that sleeps. The share is of all rows that were done w
 open, from its submit to its end.
 """
 
-import asyncio
-import itertools
 import statistics
 import sys
 import time
-from collections.abc import Iterator
 
 from deploy.local.demo.client import Json, subscribed
 from tests.bench.measure import Measurement, Pairs, machine
@@ -20,15 +17,14 @@ from tests.support.texts import configuration, make_known, set_up_texts, until_e
 
 _LARGE, _SECOND, _SAMPLE, _PREVIEWS = 40_000, 8_000, 20, 6
 _SLUG = "sleeps"
-_FRESH = itertools.count()
 
 
 async def measure() -> Measurement:
     async with staged("preview", [sleeps()]) as stage:
-        small = await set_up_texts(stage.gateway, _texts(_SAMPLE))
-        await make_known(small, stage.notifier_url, _SLUG, _texts(500))
+        counts = (_SAMPLE, _LARGE, _SECOND)
+        small, large, second = [await set_up_texts(stage.gateway, map(str, range(count))) for count in counts]
+        await make_known(second, stage.notifier_url, _SLUG)
         await _previews(stage, small, 1)  # the first one warms
-        large, second = [await set_up_texts(stage.gateway, _texts(count)) for count in (_LARGE, _SECOND)]
         idle = await _previews(stage, small, _PREVIEWS // 2)
         run = await _submit(stage, large)
         loaded = await _previews(stage, small, _PREVIEWS)
@@ -58,11 +54,6 @@ def _measurement(loaded: list[float], idle: list[float], share: float) -> Measur
     )
 
 
-def _texts(count: int) -> Iterator[str]:
-    """That nobody has seen: what the workspace knows already would be asked of no model."""
-    return (f"text {next(_FRESH)}" for _ in range(count))
-
-
 async def _submit(stage: Stage, frontend: Frontend) -> Json:
     return await stage.gateway.post(f"{frontend.path}/model-runs", await configuration(frontend, _SLUG))
 
@@ -73,10 +64,7 @@ async def _previews(stage: Stage, frontend: Frontend, count: int) -> list[float]
 
 
 async def _preview(stage: Stage, frontend: Frontend) -> float:
-    rows = [{"global_key": text, "text": text} for text in _texts(_SAMPLE)]
-    added = await stage.gateway.post(f"{frontend.path}/data-rows", {"items": rows})
-    wanted = await configuration(frontend, _SLUG)
-    wanted["sample"] = {"data_row_ids": [one["id"] for one in added["results"]]}
+    wanted = {**await configuration(frontend, _SLUG), "sample": {"size": _SAMPLE}}
     async with subscribed(stage.gateway, stage.notifier_url, f"project:{frontend.project_id}") as channel:
         began = time.perf_counter()
         preview = await stage.gateway.post(f"{frontend.path}/previews", wanted)
@@ -99,5 +87,4 @@ async def _share(stage: Stage, run: Json, second: Frontend) -> float:
 
 async def _done(stage: Stage, run: Json) -> int:
     now = await stage.gateway.get(f"/v1/model-runs/{run['id']}")
-    await asyncio.sleep(0)
     return int(now["succeeded"]) + int(now["failed"])

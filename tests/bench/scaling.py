@@ -5,32 +5,30 @@ time by its settings, so that more of them should do as much more, before four i
 of linear.
 """
 
-import itertools
 import sys
 import time
-from collections.abc import Iterator
 
 from tests.bench.measure import Measurement, machine
 from tests.bench.stage import Stage, more_workers, staged
+from tests.support.stack import Frontend
 from tests.support.stand_ins import sleeps
 from tests.support.texts import configuration, make_known, run_to_its_end, set_up_texts
 
-_SECONDS = 4  # of work each
+_SECONDS = 3  # of work each
 _RATE = 1700  # of one instance, about
-_ROUNDS = 2
+_ROUNDS = 3
 _ONE_AT_A_TIME = {"INFERENCE_LANES": "1", "INFERENCE_BATCHES_IN_FLIGHT": "1"}
-_FRESH = itertools.count()
 
 
 async def measure() -> Measurement:
     models = [sleeps(), sleeps(2), sleeps(4)]
     async with staged("scaling", models) as stage:
-        await _make_known(stage, "sleeps", "sleeps-2", "sleeps-4")
-        rounds = [{count: await _by_instances(stage, count) for count in (1, 2, 4)} for _ in range(_ROUNDS)]
+        frontend = await _project(stage, "sleeps", "sleeps-2", "sleeps-4")
+        rounds = [{count: await _by_instances(stage, frontend, count) for count in (1, 2, 4)} for _ in range(_ROUNDS)]
     shares = _shares("instances", rounds)
     async with staged("scaling", models, settings=_ONE_AT_A_TIME) as stage:
-        await _make_known(stage, "sleeps-4")
-        rounds = [{count: await _by_workers(stage, count) for count in (1, 2, 3)} for _ in range(_ROUNDS)]
+        frontend = await _project(stage, "sleeps-4")
+        rounds = [{count: await _by_workers(stage, frontend, count) for count in (1, 2, 3)} for _ in range(_ROUNDS)]
     shares += _shares("workers", rounds)
     lowest = min(shares)
     return Measurement(
@@ -56,29 +54,26 @@ def _shares(of: str, rounds: list[dict[int, float]]) -> list[float]:
     return [share for count, share in shares.items() if count > 1]
 
 
-async def _make_known(stage: Stage, *slugs: str) -> None:
-    frontend = await set_up_texts(stage.gateway, ["one"])
+async def _project(stage: Stage, *slugs: str) -> Frontend:
+    """With as many rows as the largest run takes, and these models known."""
+    frontend = await set_up_texts(stage.gateway, map(str, range(4 * _RATE * _SECONDS)))
     for slug in slugs:
-        await make_known(frontend, stage.notifier_url, slug, _texts(500))
+        await make_known(frontend, stage.notifier_url, slug)
+    return frontend
 
 
-def _texts(count: int) -> Iterator[str]:
-    """That nobody has seen: what the workspace knows already would be asked of no model."""
-    return (f"text {next(_FRESH)}" for _ in range(count))
+async def _by_instances(stage: Stage, frontend: Frontend, count: int) -> float:
+    slug = "sleeps" if count == 1 else f"sleeps-{count}"
+    return await _rate(stage, frontend, slug, count * _RATE * _SECONDS)
 
 
-async def _by_instances(stage: Stage, count: int) -> float:
-    return await _rate(stage, "sleeps" if count == 1 else f"sleeps-{count}", count * _RATE * _SECONDS)
-
-
-async def _by_workers(stage: Stage, count: int) -> float:
+async def _by_workers(stage: Stage, frontend: Frontend, count: int) -> float:
     async with more_workers(stage, count - 1, _ONE_AT_A_TIME):
-        return await _rate(stage, "sleeps-4", count * _RATE * _SECONDS // 2)
+        return await _rate(stage, frontend, "sleeps-4", count * _RATE * _SECONDS // 2)
 
 
-async def _rate(stage: Stage, slug: str, rows: int) -> float:
-    frontend = await set_up_texts(stage.gateway, _texts(rows))
-    wanted = await configuration(frontend, slug)
+async def _rate(stage: Stage, frontend: Frontend, slug: str, rows: int) -> float:
+    wanted = {**await configuration(frontend, slug), "limit": rows}
     began = time.perf_counter()
     ended = await run_to_its_end(frontend, stage.notifier_url, wanted)
     if ended["data"]["succeeded"] != rows:

@@ -26,14 +26,6 @@ async def set_up_texts(gateway: Gateway, texts: Iterable[str]) -> Frontend:
     return frontend
 
 
-async def add_batch(frontend: Frontend, name: str, texts: Iterable[str]) -> str:
-    """A batch of its own for these texts, at most a thousand; its id."""
-    items = [{"global_key": f"{name}-{number}", "text": text} for number, text in enumerate(texts)]
-    added = await frontend.gateway.post(f"{frontend.path}/data-rows", {"items": items})
-    wanted = {"name": name, "data_row_ids": [one["id"] for one in added["results"]]}
-    return str((await frontend.gateway.post(f"{frontend.path}/batches", wanted))["id"])
-
-
 async def configuration(frontend: Frontend, slug: str) -> Json:
     """A run of a stand-in as its suggested alignment has it; every row asks the model, however often it was seen."""
     async for model in frontend.gateway.pages(f"{frontend.path}/models"):
@@ -42,10 +34,9 @@ async def configuration(frontend: Frontend, slug: str) -> Json:
     raise LookupError(f"there is no model {slug}")
 
 
-async def make_known(frontend: Frontend, notifier_url: str, slug: str, texts: Iterable[str]) -> None:
+async def make_known(frontend: Frontend, notifier_url: str, slug: str) -> None:
     """A first run of a stand-in: its speed is known then, and the segments of later runs are cut by it."""
-    batch = await add_batch(frontend, f"first-of-{slug}", texts)
-    wanted = {**await configuration(frontend, slug), "batch_ids": [batch]}
+    wanted = {**await configuration(frontend, slug), "limit": 500}
     await run_to_its_end(frontend, notifier_url, wanted)
     async with asyncio.timeout(30):
         while not (await frontend.gateway.get(f"/v1/models/{wanted['model_id']}"))["rows_per_second"]:
