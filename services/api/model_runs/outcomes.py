@@ -1,6 +1,6 @@
 """What became of the data rows of a run. Which rows it has, its segments say; what has an outcome, `row_outcomes`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -132,7 +132,13 @@ def _outcome(found: Row[RowOutcomeRow, str]) -> Outcome:
     row, global_key = found
     names = set(Outcome.model_fields) - {"global_key", "reused_from"}
     fields = {name: getattr(row, name) for name in names}
+    fields["timings"] = _numbers(row.timings)
     return Outcome.model_validate({**fields, "global_key": global_key, "reused_from": _reused_from(row)})
+
+
+def _numbers(told: Mapping[str, Any] | None) -> dict[str, float] | None:
+    """Of what is stored beside an outcome; the rest belongs to its trace."""
+    return None if told is None else {name: value for name, value in told.items() if isinstance(value, int | float)}
 
 
 def _reused_from(row: RowOutcomeRow) -> ReusedFrom | None:

@@ -21,6 +21,7 @@ from services.api.model_runs.schemas import (
     ModelRunCreate,
     Outcome,
     OutcomeState,
+    OutcomeTrace,
     PreLabel,
     RunAlignment,
     UndonePreLabels,
@@ -175,8 +176,8 @@ async def list_outcomes(
 
 
 @router.get("/model-runs/{model_run_id}/outcomes/{data_row_id}", responses=problems(404))
-async def get_outcome(principal: Viewer, session: Reader, model_run_id: UUID, data_row_id: UUID) -> Outcome:
-    """What became of one data row."""
+async def get_outcome(principal: Viewer, session: Reader, model_run_id: UUID, data_row_id: UUID) -> OutcomeTrace:
+    """What became of one data row: its batch, segment, model and worker, and how long each stage took."""
     return await service.get_outcome(session, principal, model_run_id, data_row_id)
 
 

@@ -10,7 +10,7 @@ from shared.alignment import Target
 from shared.annotations import Annotation, FeatureType
 from shared.answers import Answer, EntryAnswer
 from shared.conditions import Condition
-from shared.contracts.resources import NamedAlignmentEntry
+from shared.contracts.resources import NamedAlignmentEntry, RunModel
 
 MAX_ENTRIES = 2000
 MAX_ROWS = 1_000_000
@@ -185,9 +185,46 @@ class Outcome(_Shown):
     execution: int | None
     reused_from: ReusedFrom | None = Field(description="where the result was copied from, when no model was asked")
     timings: dict[str, float] | None = Field(
-        description="`inference_ms` of its batch and how many rows that had, `batch_rows`"
+        description="milliseconds its batch spent in each stage, and how many rows that had, `batch_rows`",
+        examples=[{"fetch_ms": 12.1, "prepare_ms": 40.2, "queue_ms": 3.5, "infer_ms": 60.9, "batch_rows": 16}],
     )
     created_at: datetime | None
+
+
+class TracedSegment(_Shown):
+    """The rows a worker took together."""
+
+    id: UUID
+    ordinal: int = Field(description="its place in the execution, from 0")
+    state: Literal["open", "leased", "done", "cancelled"]
+    takeovers: int = Field(description="how often another worker had to go on with it")
+
+
+class TracedBatch(_Shown):
+    """The rows that were sent to the model in one call."""
+
+    id: str
+    rows: int
+
+
+class TracedStages(_Shown):
+    """Milliseconds of the whole batch in each stage. What was not measured is null."""
+
+    fetch_ms: float | None = Field(default=None, description="until all contents were there, without `prepare_ms`")
+    prepare_ms: float | None = Field(default=None, description="decoding the contents into the batch's memory")
+    queue_ms: float | None = Field(default=None, description="waiting for its turn at the model, tries again included")
+    infer_ms: float | None = Field(default=None, description="the call that was answered")
+    decode_ms: float | None = Field(default=None, description="from the model's tensors to detections")
+
+
+class OutcomeTrace(Outcome):
+    """What became of one data row, and on which way. `created_at` is when its outcome was stored."""
+
+    model: RunModel | None = Field(description="the exact model that the run asks")
+    segment: TracedSegment | None
+    batch: TracedBatch | None = Field(description="null for a row of which the model gave no answer")
+    worker: str | None = Field(description="that stored the outcome; while there is none, the one that holds the row")
+    stages: TracedStages | None
 
 
 class PreLabel(_Shown):

@@ -13,8 +13,9 @@ from services.api.model_runs.pause import pause_model_run, resume_model_run
 from services.api.model_runs.pre_labels import PreLabelFilter, PreLabelPage
 from services.api.model_runs.realign import realign_model_run
 from services.api.model_runs.retry import retry_failed_rows
-from services.api.model_runs.schemas import Ledger, Outcome, RunAlignment
+from services.api.model_runs.schemas import Ledger, OutcomeTrace, RunAlignment
 from services.api.model_runs.submit import submit_model_run
+from services.api.model_runs.trace import find_trace
 from services.api.model_runs.undo import undo_model_run
 from services.api.paging import Paging
 from services.api.projects.queries import get_project
@@ -78,9 +79,11 @@ async def list_outcomes(
     return await outcomes.list_outcomes(session, run, wanted, paging.after, paging.size)
 
 
-async def get_outcome(session: AsyncSession, principal: Principal, model_run_id: UUID, data_row_id: UUID) -> Outcome:
+async def get_outcome(
+    session: AsyncSession, principal: Principal, model_run_id: UUID, data_row_id: UUID
+) -> OutcomeTrace:
     run = await queries.get_run(session, principal.workspace_id, model_run_id)
-    found = await outcomes.find_outcome(session, run, data_row_id)
+    found = await find_trace(session, run, data_row_id)
     if found is None:
         raise NotFound("this data row is not one of the run's")
     return found
