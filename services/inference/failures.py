@@ -44,6 +44,15 @@ class RowFailed(Exception):
         self.attempts = attempts
 
 
+def fault_of_ours(stage: str, error: Exception) -> RowFailed:
+    """It may cost the row it belongs to, but never go round for ever. Users see no exception's text."""
+    return RowFailed(stage, "internal_error", f"an error of ours: {type(error).__name__}")
+
+
+class Unstorable(Exception):
+    """PostgreSQL does not take what the model said of some row."""
+
+
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """What a group of tasks failed with, one by one."""
     if isinstance(error, BaseExceptionGroup):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from services.inference.budget import ByteBudget
+from services.inference.calls import Calls
 from services.inference.inputs.content import ContentReader
 from services.inference.servers import Servers
 from services.inference.settings import InferenceSettings
@@ -31,6 +32,7 @@ class Machinery:
     memory: SharedMemory | None = None
     solitude: Solitude = field(default_factory=Solitude)
     speed: Speedometer = field(default_factory=Speedometer)
+    calls: Calls = field(default_factory=Calls)
     contents: ByteBudget = field(init=False)
     servers: Servers = field(init=False)
 

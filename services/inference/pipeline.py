@@ -1,64 +1,77 @@
 """The way of a segment's rows: fetch, prepare, infer, decode, store. Several batches are under way at once.
 
-A batch's place in flight is free again only after its commit, so memory is bounded by batches, not by the segment.
+A batch's place is free again only after its commit, so memory is bounded by batches, not by the segment.
 """
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from services.inference import results, segments
-from services.inference.decoders import decode_batch
+from services.inference import segments
 from services.inference.failures import ModelUnusable, PartAway, RowFailed, leaves
-from services.inference.inputs import Prepared, PreparedBatch
-from services.inference.intake import Intake
+from services.inference.inputs import PreparedBatch
+from services.inference.intake import Intake, Step
 from services.inference.machinery import Machinery
-from services.inference.metrics import BATCH_ROWS, ROWS, count_failed, timed
-from services.inference.patience import patiently
-from services.inference.results import Failed, Succeeded
+from services.inference.model_call import ModelCall, Stopped, refusal
+from services.inference.places import Place, Places
+from services.inference.results import Failed, Outcomes
 from services.inference.segments import Claim, LeaseLost
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected
+from services.inference.storing import Storing
 from shared.database.engine import DATABASE_ERRORS
 from shared.telemetry import logger
 
 _LEASES_A_ROW_MAY_COST = 3
 
-_NOT_OF_A_ROW: tuple[type[Exception], ...] = (LeaseLost, PartAway, ModelUnusable, *DATABASE_ERRORS)
+_NOT_OF_A_ROW: tuple[type[Exception], ...] = (LeaseLost, PartAway, ModelUnusable, Stopped, *DATABASE_ERRORS)
 
 log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a segment shares with those before and after it.
+
+    `places` are those of its batches: the segment before may still have some. `begun` is set when every batch is under
+    way, so that another segment may begin. `on_lost` is called before anything follows from a lost lease, `on_woken`
+    when the first result of a run is stored that was stalled.
+    """
+
+    places: Places
+    on_lost: Callable[[Claim], None]
+    on_woken: Callable[[Claim], Awaitable[None]]
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Pipeline:
     """Works through one leased segment. Raises LeaseLost, or PartAway when the patience for a part is over."""
 
-    def __init__(
-        self, machinery: Machinery, claim: Claim, model: ServedModel, on_first: Callable[[], Awaitable[None]] | None
-    ) -> None:
-        """`on_first` is called when the first batch is stored."""
+    def __init__(self, machinery: Machinery, claim: Claim, model: ServedModel, lane: Lane) -> None:
         self._parts = machinery
         self._claim = claim
-        self._model = model
-        self._card = model.card
-        self._on_first = on_first
+        self._intake = Intake(machinery, model, machinery.servers.memory(claim.configuration))
+        self._call = ModelCall(machinery, claim, model)
+        self._storing = Storing(machinery, claim)
+        self._lane = lane
         self._stopping = False
-        self._was_away = False
+        self._is_stalled = claim.was_stalled
+        self._most_in_flight = lane.places.limit * model.card.max_batch_size + self._intake.most_waiting
 
     def stop(self) -> None:
-        """Begin no further batch; those under way end."""
+        """Send no further batch; those at the model end."""
         self._stopping = True
+        self._call.stop()
 
     async def run(self) -> bool:
         """True when every row has its outcome, False when it was stopped before."""
         pending = list(self._claim.pending)
         alone = self._rows_to_run_alone(pending)
-        for data_row_id in alone:
-            if self._stopping:
-                return False
-            await self._run_alone(data_row_id)
+        with suppress(Stopped):
+            for data_row_id in alone:
+                await self._run_alone(data_row_id)
         try:
             await self._run_in_batches(pending[len(alone) :])
         except BaseExceptionGroup as group:
@@ -66,15 +79,55 @@ class Pipeline:
         return not self._stopping
 
     async def _run_in_batches(self, rows: Sequence[UUID]) -> None:
-        size = self._card.max_batch_size
-        places = asyncio.Semaphore(self._parts.settings.inference_batches_in_flight)
-        async with asyncio.TaskGroup() as group:
-            for start in range(0, len(rows), size):
-                await places.acquire()
-                if self._stopping:
-                    return
-                batch = group.create_task(self._batch_together(rows[start : start + size]))
-                batch.add_done_callback(lambda _: places.release())
+        async with asyncio.TaskGroup() as batches:
+            async with asyncio.TaskGroup() as steps, aclosing(self._intake.steps(rows)) as found:
+                async for step in found:
+                    place = await self._lane.places.take()
+                    _start(steps, self._begin(step, batches, place), place)
+                    if self._stopping:
+                        return
+            for batch in self._intake.rest():
+                _start(batches, self._end(batch), await self._lane.places.take())
+            self._lane.begun.set()
+
+    async def _begin(self, step: Step, batches: asyncio.TaskGroup, place: Place) -> None:
+        """Fetch and prepare. The first batch that comes of it gets the step's place."""
+        for batch in await self._prepared(step):
+            _start(batches, self._end(batch), place.hand_over() if place.is_held else await self._lane.places.take())
+
+    async def _prepared(self, step: Step) -> list[PreparedBatch]:
+        if self._stopping:
+            return []
+        async with self._parts.solitude.together():
+            ready, failed = await self._intake.take(step)
+        await self._fail(failed)
+        return ready
+
+    async def _end(self, batch: PreparedBatch) -> None:
+        """Infer, decode and store."""
+        with suppress(Stopped):
+            async with self._parts.solitude.together():
+                await self._through(batch)
+
+    async def _through(self, batch: PreparedBatch, attempt: int = 1) -> None:
+        """A batch that is refused is split until the bad row is alone."""
+        try:
+            await self._store(await self._call.outcomes(batch))
+        except _NOT_OF_A_ROW:
+            raise
+        except Exception as error:
+            if len(batch.rows) == 1:
+                await self._refuse(batch.rows[0].content.data_row_id, error, attempt)
+                return
+            middle = len(batch.rows) // 2
+            for half in (slice(0, middle), slice(middle, None)):
+                await self._through(batch.part(half), attempt + 1)
+
+    async def _refuse(self, data_row_id: UUID, error: Exception, attempt: int) -> None:
+        failed = refusal(error)
+        if failed.code == "internal_error":
+            log.error("row_failed", data_row=str(data_row_id), exc_info=error)
+        await self._fail([Failed(data_row_id, failed, attempt)])
 
     def _rows_to_run_alone(self, pending: list[UUID]) -> list[UUID]:
         """After a takeover, the rows that may have been in flight: one of them may have killed the worker."""
@@ -83,103 +136,50 @@ class Pipeline:
         if self._claim.suspect in pending:
             pending.remove(self._claim.suspect)
             pending.insert(0, self._claim.suspect)
-        return pending[: self._parts.settings.inference_batches_in_flight * self._card.max_batch_size]
+        return pending[: self._most_in_flight]
 
     async def _run_alone(self, data_row_id: UUID) -> None:
+        if self._stopping:
+            raise Stopped
         known = self._claim.suspect == data_row_id
         # The lease in which it was first in flight, in a batch, counts too.
         if known and self._claim.suspect_leases + 1 >= _LEASES_A_ROW_MAY_COST:
             error = RowFailed("inference", "worker_crashed", "every worker that took this row died")
-            await self._store([], [Failed(data_row_id, error, attempts=_LEASES_A_ROW_MAY_COST)])
+            await self._fail([Failed(data_row_id, error, attempts=_LEASES_A_ROW_MAY_COST)])
             return
         # The other lanes' rows would share the blame for a crash.
         async with self._parts.solitude.alone():
             async with self._parts.sessions.begin() as session:
                 await segments.suspect(session, self._claim, data_row_id)
-            await self._batch([data_row_id])
+            ready, failed = await self._intake.take(await self._intake.find([data_row_id]))
+            await self._fail(failed)
+            for batch in [*ready, *self._intake.rest()]:
+                await self._through(batch)
 
-    async def _batch_together(self, data_row_ids: Sequence[UUID]) -> None:
-        async with self._parts.solitude.together():
-            await self._batch(data_row_ids)
+    async def _fail(self, failed: Sequence[Failed]) -> None:
+        if failed:
+            await self._store(Outcomes.of(self._claim, [], failed))
 
-    async def _batch(self, data_row_ids: Sequence[UUID]) -> None:
+    async def _store(self, outcomes: Outcomes) -> None:
         try:
-            await self._work_through(data_row_ids)
-        except _NOT_OF_A_ROW:
+            await self._storing.store(outcomes)
+        except LeaseLost:
+            self._lane.on_lost(self._claim)
             raise
-        except Exception as error:  # a fault of ours: it may cost the row it belongs to, but never go round for ever
-            log.error("batch_failed", rows=len(data_row_ids), exc_info=error)
-            if len(data_row_ids) > 1:
-                for data_row_id in data_row_ids:
-                    await self._batch([data_row_id])
-                return
-            failed = RowFailed("inference", "internal_error", f"an error of ours: {type(error).__name__}")
-            await self._store([], [Failed(data_row_ids[0], failed)])
-
-    async def _work_through(self, data_row_ids: Sequence[UUID]) -> None:
-        memory = self._parts.servers.memory(self._claim.configuration)
-        batches, failed = await Intake(self._parts, self._model, len(data_row_ids), memory).take(data_row_ids)
-        succeeded: list[Succeeded] = []
-        for batch in batches:
-            good, refused = await self._infer(batch)
-            succeeded += good
-            failed += refused
-        await timed("store", self._store(succeeded, failed))
-
-    async def _infer(self, batch: PreparedBatch) -> tuple[list[Succeeded], list[Failed]]:
-        """A batch that is refused is split until the bad row is alone."""
-        began, patience = time.perf_counter(), self._parts.settings.inference_patience_seconds
-        try:
-            outputs = await timed("infer", patiently(patience, lambda: self._call(batch)))
-            decode = partial(decode_batch, self._model, outputs, [row.placement for row in batch.rows])
-            found = await timed("decode", self._parts.in_thread(decode))
-        except (ModelRejected, BadModelOutput) as error:
-            if len(batch.rows) == 1:
-                return [], [_refused(batch.rows[0], error)]
-            return await self._halves(batch)
-        timings = {"inference_ms": round((time.perf_counter() - began) * 1000, 2), "batch_rows": float(len(batch.rows))}
-        return [Succeeded(row, one, timings) for row, one in zip(batch.rows, found, strict=True)], []
-
-    async def _halves(self, batch: PreparedBatch) -> tuple[list[Succeeded], list[Failed]]:
-        middle = len(batch.rows) // 2
-        succeeded: list[Succeeded] = []
-        failed: list[Failed] = []
-        for part in (slice(0, middle), slice(middle, None)):
-            good, bad = await self._infer(batch.part(part))
-            succeeded += good
-            failed += [replace(row, attempts=row.attempts + 1) for row in bad]
-        return succeeded, failed
-
-    async def _call(self, batch: PreparedBatch) -> dict[str, Array]:
-        """Whoever was away may come back as another version, and that is looked at before its answers are taken."""
-        BATCH_ROWS.observe(len(batch.rows))
-        configuration, servers = self._claim.configuration, self._parts.servers
-        if self._was_away:
-            await servers.check_version(configuration)
-            self._was_away = False
-        try:
-            return await servers.infer(configuration, batch.tensors)
-        except ModelAway:
-            self._was_away = True
-            raise
-
-    async def _store(self, succeeded: Sequence[Succeeded], failed: Sequence[Failed]) -> None:
-        async with self._parts.sessions.begin() as session:
-            await results.store(session, self._claim, succeeded, failed)
-        if self._on_first is not None and succeeded:
-            woken, self._on_first = self._on_first, None
-            await woken()
-        self._parts.speed.count(self._claim.configuration.catalog_model_id, len(succeeded) + len(failed))
-        ROWS.labels("succeeded").inc(len(succeeded))
-        ROWS.labels("failed").inc(len(failed))
-        count_failed((row.error.stage, row.error.code) for row in failed)
+        if self._is_stalled and outcomes.succeeded:
+            self._is_stalled = False
+            await self._lane.on_woken(self._claim)
 
 
-def _refused(row: Prepared, error: ModelRejected | BadModelOutput) -> Failed:
-    stage, code = (
-        ("output", "bad_model_output") if isinstance(error, BadModelOutput) else ("inference", "model_rejected")
-    )
-    return Failed(row.content.data_row_id, RowFailed(stage, code, str(error)[:500]))
+def _start(group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], place: Place) -> None:
+    """With a place that is free when the work is over, however it ends."""
+    try:
+        task = group.create_task(work)
+    except RuntimeError:  # the group is over: another batch of it failed
+        work.close()
+        place.free()
+    else:
+        task.add_done_callback(lambda _: place.free())
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> BaseException:

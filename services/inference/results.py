@@ -1,9 +1,10 @@
-"""Storing a batch: outcomes, detections, what the alignment shows of them and the counters, in one transaction."""
+"""Storing what batches gave: outcomes, detections, what the alignment shows of them and the counters, in one
+transaction."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -11,30 +12,55 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.inference import segments
-from services.inference.decoders.base import Found
+from services.inference.decoders.base import Attributes, Found
 from services.inference.failures import RowFailed
 from services.inference.inputs import Prepared
 from services.inference.inputs.content import Facts
 from services.inference.recipe import recipe_key
-from shared.alignment import Alignment, Detection, Selection, select
+from services.inference.segments import Claim
+from shared.alignment import Selection, select
+from shared.annotations import Annotation
+from shared.database.driver import driver_of
 from shared.database.ledger import LedgerPlace, add_to_ledger
 from shared.fingerprint import fingerprint
 
-_OUTCOME_COLUMNS = [
-    "model_run_id",
-    "workspace_id",
-    "segment_id",
-    "execution",
-    "data_row_id",
-    "state",
-    "stage",
-    "code",
-    "detail",
-    "attempts",
-    "detections",
-    "timings",
-    "fingerprint",
-]
+Record: TypeAlias = tuple[Any, ...]
+_COLUMNS: Mapping[str, Sequence[str]] = {
+    "row_outcomes": (
+        "model_run_id",
+        "workspace_id",
+        "segment_id",
+        "execution",
+        "data_row_id",
+        "state",
+        "stage",
+        "code",
+        "detail",
+        "attempts",
+        "detections",
+        "timings",
+        "fingerprint",
+    ),
+    "detections": (
+        "model_run_id",
+        "workspace_id",
+        "data_row_id",
+        "ordinal",
+        "model_class",
+        "confidence",
+        "area",
+        "attributes",
+        "annotation",
+    ),
+    "row_projections": (
+        "model_run_id",
+        "alignment_version",
+        "data_row_id",
+        "workspace_id",
+        "shown",
+        "uncertainty",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,146 +77,149 @@ class Failed:
     attempts: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A success with its detections numbered and seen through the alignment."""
+@dataclass(slots=True)
+class _Numbered:
+    """A detection as `shared.alignment.select` sees it."""
 
-    result: Succeeded
-    detections: Sequence[Detection]
-    selection: Selection
+    ordinal: int
+    model_class: str
+    confidence: float
+    area: float | None
+    attributes: Attributes
+    annotation: Annotation
+
+    @property
+    def kind(self) -> str:
+        return self.annotation.kind
 
 
-async def store(
-    session: AsyncSession,
-    claim: segments.Claim,
-    succeeded: Sequence[Succeeded],
-    failed: Sequence[Failed],
-) -> None:
-    """Write a batch and its counters. Raises LeaseLost, and then nothing was written."""
-    shown = [_show(result, claim.alignment) for result in succeeded]
+@dataclass(slots=True)
+class Outcomes:
+    """What batches of one claim leave in the tables, as records ready to be copied there."""
+
+    claim: Claim
+    records: dict[str, list[Record]] = field(default_factory=lambda: {table: [] for table in _COLUMNS})
+    ledger: Counter[tuple[str, str]] = field(default_factory=Counter)
+    first_read: list[Prepared] = field(default_factory=list)
+    succeeded: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    """Stage and code of each row that failed."""
+
+    @property
+    def failed(self) -> int:
+        return len(self.failures)
+
+    @classmethod
+    def of(cls, claim: Claim, succeeded: Sequence[Succeeded], failed: Sequence[Failed] = ()) -> "Outcomes":
+        """Pure, and for any thread."""
+        found = cls(claim)
+        found._add_succeeded(succeeded)
+        run = (claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution)
+        found.records["row_outcomes"] += [
+            (
+                *(*run, row.data_row_id, "failed"),
+                *(row.error.stage, row.error.code, row.error.detail),
+                *(row.attempts + claim.earlier_attempts.get(row.data_row_id, 0), 0, None, None),
+            )
+            for row in failed
+        ]
+        found.failures = [(row.error.stage, row.error.code) for row in failed]
+        return found
+
+    @classmethod
+    def together(cls, parts: Sequence["Outcomes"]) -> "Outcomes":
+        """All of one claim."""
+        if len(parts) == 1:
+            return parts[0]
+        found = cls(parts[0].claim)
+        for part in parts:
+            for table, records in part.records.items():
+                found.records[table] += records
+            found.ledger.update(part.ledger)
+            found.first_read += part.first_read
+            found.succeeded += part.succeeded
+            found.failures += part.failures
+        return found
+
+    def _add_succeeded(self, succeeded: Sequence[Succeeded]) -> None:
+        claim, annotations = self.claim, _Annotations()
+        recipe = recipe_key(claim.configuration)
+        for one in succeeded:
+            content = one.row.content
+            detections = [
+                _Numbered(n, of.model_class, of.confidence, of.annotation.area(), of.attributes, of.annotation)
+                for n, of in enumerate(one.found)
+            ]
+            selection = select(detections, claim.alignment)
+            mark = fingerprint(recipe, content.sha256) if recipe else None
+            self._add_row(one, len(detections), selection, mark)
+            self.ledger.update(selection.ledger)
+            self.records["detections"] += [
+                (
+                    claim.model_run_id,
+                    claim.workspace_id,
+                    content.data_row_id,
+                    of.ordinal,
+                    of.model_class,
+                    of.confidence,
+                    of.area,
+                    orjson.dumps(of.attributes).decode() if of.attributes else None,
+                    annotations.json(of.annotation),
+                )
+                for of in detections
+            ]
+            if content.first_read:
+                self.first_read.append(one.row)
+        self.succeeded += len(succeeded)
+
+    def _add_row(self, one: Succeeded, detections: int, selection: Selection, mark: bytes | None) -> None:
+        claim, row_id = self.claim, one.row.content.data_row_id
+        self.records["row_outcomes"].append(
+            (
+                *(claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution, row_id),
+                *("succeeded", None, None, None, 1 + claim.earlier_attempts.get(row_id, 0), detections),
+                *(orjson.dumps(one.timings).decode(), mark),
+            )
+        )
+        shown = (len(selection.visible), selection.uncertainty)
+        self.records["row_projections"].append(
+            (claim.model_run_id, claim.alignment.version, row_id, claim.workspace_id, *shown)
+        )
+
+
+class _Annotations:
+    """As JSON. Decoders give the same object for things that have no geometry, and it is written once."""
+
+    def __init__(self) -> None:
+        self._last: Annotation | None = None
+        self._json = ""
+
+    def json(self, annotation: Annotation) -> str:
+        if annotation is not self._last:
+            self._last, self._json = annotation, annotation.model_dump_json(exclude_none=True)
+        return self._json
+
+
+async def store(session: AsyncSession, outcomes: Outcomes) -> None:
+    """Write them and their counters. Raises LeaseLost, and then nothing was written."""
     # The segment first: whoever lost the lease must leave nothing behind.
-    await segments.lock(session, claim)
-    await _copy_outcomes(session, claim, shown, failed)
-    await _copy_detections(session, claim, shown)
-    await _copy_projections(session, claim, shown)
-    await _add_to_ledger(session, claim, shown)
-    await _write_facts(session, [result.row for result in succeeded])
-    await _count(session, claim, shown, len(failed))
-
-
-def _show(result: Succeeded, alignment: Alignment) -> _Shown:
-    detections = [
-        Detection.model_construct(
-            ordinal=ordinal,
-            model_class=found.model_class,
-            confidence=found.confidence,
-            area=found.annotation.area(),
-            attributes=dict(found.attributes),
-            annotation=found.annotation,
-        )
-        for ordinal, found in enumerate(result.found)
-    ]
-    return _Shown(result, detections, select(detections, alignment))
-
-
-async def _copy_outcomes(
-    session: AsyncSession, claim: segments.Claim, shown: Sequence[_Shown], failed: Sequence[Failed]
-) -> None:
-    run = (claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution)
-    recipe = recipe_key(claim.configuration)
-    records: list[tuple[Any, ...]] = [
-        (
-            *run,
-            one.result.row.content.data_row_id,
-            "succeeded",
-            None,
-            None,
-            None,
-            1 + claim.earlier_attempts.get(one.result.row.content.data_row_id, 0),
-            len(one.detections),
-            orjson.dumps(one.result.timings).decode(),
-            fingerprint(recipe, one.result.row.content.sha256) if recipe else None,
-        )
-        for one in shown
-    ]
-    records += [
-        (
-            *run,
-            row.data_row_id,
-            "failed",
-            row.error.stage,
-            row.error.code,
-            row.error.detail,
-            row.attempts + claim.earlier_attempts.get(row.data_row_id, 0),
-            0,
-            None,
-            None,
-        )
-        for row in failed
-    ]
-    await _copy(session, "row_outcomes", _OUTCOME_COLUMNS, records)
-
-
-async def _copy_detections(session: AsyncSession, claim: segments.Claim, shown: Sequence[_Shown]) -> None:
-    columns = [
-        "model_run_id",
-        "workspace_id",
-        "data_row_id",
-        "ordinal",
-        "model_class",
-        "confidence",
-        "area",
-        "attributes",
-        "annotation",
-    ]
-    records = [
-        (
-            claim.model_run_id,
-            claim.workspace_id,
-            one.result.row.content.data_row_id,
-            detection.ordinal,
-            detection.model_class,
-            detection.confidence,
-            detection.area,
-            orjson.dumps(detection.attributes).decode() if detection.attributes else None,
-            detection.annotation.model_dump_json(exclude_none=True),
-        )
-        for one in shown
-        for detection in one.detections
-    ]
-    await _copy(session, "detections", columns, records)
-
-
-async def _copy_projections(session: AsyncSession, claim: segments.Claim, shown: Sequence[_Shown]) -> None:
-    columns = ["model_run_id", "alignment_version", "data_row_id", "workspace_id", "shown", "uncertainty"]
-    records = [
-        (
-            claim.model_run_id,
-            claim.alignment.version,
-            one.result.row.content.data_row_id,
-            claim.workspace_id,
-            len(one.selection.visible),
-            one.selection.uncertainty,
-        )
-        for one in shown
-    ]
-    await _copy(session, "row_projections", columns, records)
-
-
-async def _add_to_ledger(session: AsyncSession, claim: segments.Claim, shown: Sequence[_Shown]) -> None:
-    counts: Counter[tuple[str, str]] = Counter()
-    for one in shown:
-        counts.update(one.selection.ledger)
+    await segments.lock(session, outcomes.claim)
+    connection = await driver_of(session)
+    for table, records in outcomes.records.items():
+        if records:
+            await connection.copy_records_to_table(table, records=records, columns=_COLUMNS[table])
+    claim = outcomes.claim
     place = LedgerPlace(claim.model_run_id, claim.alignment.version, claim.segment_id, claim.workspace_id)
-    await add_to_ledger(session, place, counts)
+    await add_to_ledger(session, place, outcomes.ledger)
+    await _write_facts(session, outcomes.first_read)
+    await _count(session, outcomes)
 
 
 async def _write_facts(session: AsyncSession, rows: Sequence[Prepared]) -> None:
     """What the first reader found out about a content is written once."""
-    first = [row for row in rows if row.content.first_read]
-    if not first:
+    if not rows:
         return
-    facts: list[Facts] = [row.facts for row in first]
+    facts: list[Facts] = [row.facts for row in rows]
     await session.execute(
         text("""
             UPDATE data_row_contents c
@@ -203,8 +232,8 @@ async def _write_facts(session: AsyncSession, rows: Sequence[Prepared]) -> None:
             WHERE c.data_row_id = f.id AND c.sha256 IS NULL
         """),
         {
-            "ids": [row.content.data_row_id for row in first],
-            "sha256": [row.content.sha256 for row in first],
+            "ids": [row.content.data_row_id for row in rows],
+            "sha256": [row.content.sha256 for row in rows],
             "mime_types": [fact.mime_type for fact in facts],
             "sizes": [fact.byte_size for fact in facts],
             "widths": [fact.width for fact in facts],
@@ -214,7 +243,7 @@ async def _write_facts(session: AsyncSession, rows: Sequence[Prepared]) -> None:
     )
 
 
-async def _count(session: AsyncSession, claim: segments.Claim, shown: Sequence[_Shown], failed: int) -> None:
+async def _count(session: AsyncSession, outcomes: Outcomes) -> None:
     await session.execute(
         text("""
             UPDATE segments
@@ -223,16 +252,9 @@ async def _count(session: AsyncSession, claim: segments.Claim, shown: Sequence[_
             WHERE id = :id
         """),
         {
-            "id": claim.segment_id,
-            "succeeded": len(shown),
-            "failed": failed,
-            "detections": sum(len(one.detections) for one in shown),
+            "id": outcomes.claim.segment_id,
+            "succeeded": outcomes.succeeded,
+            "failed": outcomes.failed,
+            "detections": len(outcomes.records["detections"]),
         },
     )
-
-
-async def _copy(session: AsyncSession, table: str, columns: list[str], records: Sequence[tuple[Any, ...]]) -> None:
-    """COPY on the session's own connection, so within its transaction; `lock` has begun it already."""
-    if records:
-        raw = await (await session.connection()).get_raw_connection()
-        await raw.driver_connection.copy_records_to_table(table, records=records, columns=columns)  # type: ignore[union-attr]

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -20,6 +21,7 @@ from shared.served_at import Pin, ServedAt
 _SAMPLED = 64
 # What other hardware or another batch size may change, and other weights do not keep to.
 _RELATIVE, _ABSOLUTE = 0.02, 0.002
+_KNOWN_FOR_SECONDS = 30.0
 
 
 class Servers:
@@ -31,6 +33,7 @@ class Servers:
         self._allowed = frozenset(allowed)
         self._deadline = deadline_seconds
         self._others: dict[str, Triton] = {}
+        self._instances: dict[str, tuple[float, int]] = {}
 
     def at(self, address: str) -> Triton:
         """Raises ModelUnusable for an address that the operator does not allow, or no longer does."""
@@ -53,6 +56,16 @@ class Servers:
         if where is None:
             return await self._own.infer(configuration.triton_model, configuration.card, inputs)
         return await self.at(where.address).infer(where.model, configuration.card, inputs, where.version)
+
+    async def instances(self, configuration: RunConfiguration) -> int | None:
+        """Of the run's model on our own server; of others nobody knows. Raises ModelAway."""
+        if configuration.served_at is not None:
+            return None
+        known = self._instances.get(configuration.triton_model)
+        if known is None or time.monotonic() - known[0] > _KNOWN_FOR_SECONDS:
+            known = time.monotonic(), await self._own.instances(configuration.triton_model)
+            self._instances[configuration.triton_model] = known
+        return known[1]
 
     async def check_version(self, configuration: RunConfiguration) -> None:
         """All results of a run come from one model version. Raises ModelUnusable when another is served, or PartAway.

@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from uuid import UUID
 
 from services.inference import runs, segments
@@ -17,7 +16,8 @@ from services.inference.machinery import Machinery
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
 from services.inference.names import NameEmbedder
-from services.inference.pipeline import Pipeline
+from services.inference.pipeline import Lane, Pipeline
+from services.inference.places import Places
 from services.inference.reuse import reuse_known
 from services.inference.segments import Claim, Lease, LeaseLost, UnreadableRun
 from services.inference.served_models import ServedModels
@@ -78,7 +78,7 @@ class Worker:
         """Run every lane until stopped."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.inference_lanes):
-                group.create_task(self._lane())
+                group.create_task(self._lane(group))
 
     async def beat(self) -> None:
         """Say that this worker lives, for ever; drop at once what it no longer holds."""
@@ -98,24 +98,42 @@ class Worker:
                 if claim.lease not in kept and task:
                     task.cancel()
 
-    async def _lane(self) -> None:
+    async def _lane(self, group: asyncio.TaskGroup) -> None:
+        """One segment after the other. The next is begun while the last batches of one are under way."""
+        places = Places(self._settings.inference_batches_in_flight)
+        ending: asyncio.Task[None] | None = None
         while not self._stopping:
             rings = self._rings
+            claim = await self._next()
+            if claim is None:
+                await self._wait(rings)
+                continue
+            lane = Lane(places, self._stop_run, self._wake)
+            serving = group.create_task(self._serve(claim, lane))
+            if ending is not None:
+                await asyncio.wait({ending})
+            await _either(lane.begun, serving)
+            ending = serving
+
+    async def _next(self) -> Claim | None:
+        """None when there is nothing to do, or it cannot be seen whether there is."""
+        while not self._stopping:
             try:
-                claim = await self._claim()
+                return await self._claim()
             except LeaseLost:
                 continue
             except UnreadableRun as unreadable:
                 await self._fail(unreadable.model_run_id, str(unreadable))
-                continue
             except DATABASE_ERRORS as error:
                 log.warning("claim_failed", error=type(error).__name__)
                 await asyncio.sleep(_PAUSE_SECONDS)
-                continue
-            if claim is None:
-                await self._wait(rings)
-            else:
-                await self._serve(claim)
+        return None
+
+    def _stop_run(self, lost: Claim) -> None:
+        """It may be cancelled or paused: nothing more of it is sent. What is still held is given back."""
+        for lease, pipeline in self._pipelines.items():
+            if self.held[lease].model_run_id == lost.model_run_id:
+                pipeline.stop()
 
     async def _wait(self, rings: int) -> None:
         """For a ring after those that were heard before the last look, or for the poll."""
@@ -141,9 +159,9 @@ class Worker:
             TAKEOVERS.inc()
         return claim
 
-    async def _serve(self, claim: Claim) -> None:
+    async def _serve(self, claim: Claim, lane: Lane) -> None:
         """One segment, from lease to end. Whatever happens to it, the lane goes on."""
-        task = asyncio.create_task(self._run(claim))
+        task = asyncio.create_task(self._run(claim, lane))
         # By lease: while PostgreSQL was away another lane may take over what this one still holds.
         self.held[claim.lease], self._lanes[claim.lease] = claim, task
         SEGMENTS_HELD.set(len(self.held))
@@ -165,9 +183,9 @@ class Worker:
             del self.held[claim.lease], self._lanes[claim.lease]
             SEGMENTS_HELD.set(len(self.held))
 
-    async def _run(self, claim: Claim) -> None:
+    async def _run(self, claim: Claim, lane: Lane) -> None:
         try:
-            done = await self._work_through(claim)
+            done = await self._work_through(claim, lane)
         except ModelUnusable as unusable:
             await self._fail(claim.model_run_id, str(unusable))
             return
@@ -177,14 +195,15 @@ class Worker:
             else:
                 await segments.give_back(work.session, claim)
 
-    async def _work_through(self, claim: Claim) -> bool:
+    async def _work_through(self, claim: Claim, lane: Lane) -> bool:
         """True when every row has its outcome. Raises ModelUnusable when the run cannot go on."""
         claim = await reuse_known(self._parts, claim)
         if not claim.pending:
             return True
         await self._parts.servers.check_version(claim.configuration)
         model = await self.models.served(claim.configuration)
-        pipeline = Pipeline(self._parts, claim, model, partial(self._wake, claim) if claim.was_stalled else None)
+        await self._settle_places(claim, lane)
+        pipeline = Pipeline(self._parts, claim, model, lane)
         self._pipelines[claim.lease] = pipeline
         if self._stopping:  # told to while the model was asked
             pipeline.stop()
@@ -193,6 +212,12 @@ class Worker:
                 return await pipeline.run()
         finally:
             del self._pipelines[claim.lease]
+
+    async def _settle_places(self, claim: Claim, lane: Lane) -> None:
+        """By the instances of the model; a single lane must be able to keep all of them busy."""
+        instances = await self._parts.servers.instances(claim.configuration)
+        self._parts.calls.settle(claim.configuration.triton_model, instances)
+        lane.places.limit = self._settings.inference_batches_in_flight * max((instances or 1) // 2, 1)
 
     async def _fail(self, model_run_id: UUID, reason: str) -> None:
         async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
@@ -233,3 +258,12 @@ class Worker:
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
                 return
+
+
+async def _either(event: asyncio.Event, task: asyncio.Task[None]) -> None:
+    """Until the event is there or the task is over."""
+    seen = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({seen, task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        seen.cancel()

@@ -17,7 +17,7 @@ from services.inference.failures import RowFailed
 from services.inference.inputs import Prepared
 from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
-from services.inference.results import Failed, Succeeded
+from services.inference.results import Failed, Outcomes, Succeeded
 from services.inference.segments import Claim, LeaseLost
 from services.inference.settings import InferenceSettings
 from shared.alignment import Alignment
@@ -96,7 +96,8 @@ def succeeded(row: UUID) -> Succeeded:
 async def store(world: World, claim: Claim, *rows: UUID, failed: tuple[UUID, ...] = ()) -> None:
     bad = [Failed(row, RowFailed("decode", "undecodable_text", "no text")) for row in failed]
     async with world.sessions.begin() as session:
-        await results.store(session, replace(claim, alignment=ALIGNMENT), [succeeded(row) for row in rows], bad)
+        seen = replace(claim, alignment=ALIGNMENT)
+        await results.store(session, Outcomes.of(seen, [succeeded(row) for row in rows], bad))
 
 
 async def finish(world: World, signals: Signals, claim: Claim) -> None:

@@ -94,12 +94,12 @@ async def test_a_pause_in_mid_run_keeps_what_is_stored_and_a_resume_does_the_res
 async def test_several_lanes_begin_no_batch_after_those_under_way(
     world: World, signals: Signals, verb: RunVerb
 ) -> None:
-    """By the commits alone: the heartbeat is a minute away."""
+    """By the commits alone: the heartbeat is a minute away. Those under way may still wait for a place at the model."""
     run_id, _ = await submit_numbers(world, 640, segment_size=320)
     many, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait(_: Numbers) -> None:
-        if len(model.calls) >= 8:
+        if len(model.calls) >= 4:
             many.set()
         await go_on.wait()
 
@@ -110,7 +110,7 @@ async def test_several_lanes_begin_no_batch_after_those_under_way(
         await do(world, signals, verb, run_id)
         go_on.set()
         await until_true(lambda: not running.worker.held)
-        assert len(model.calls) == 8
+        assert 4 <= len(model.calls) <= 8
         assert running.works
     assert await world.outcomes(run_id) == []
     assert (await counted(world, run_id)).done == 0

@@ -18,7 +18,7 @@ from services.inference.failures import RowFailed
 from services.inference.inputs import Prepared
 from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
-from services.inference.results import Failed, Succeeded
+from services.inference.results import Failed, Outcomes, Succeeded
 from services.inference.segments import Claim, LeaseLost
 from services.inference.settings import InferenceSettings
 from shared.annotations import Canvas, Classification
@@ -131,7 +131,7 @@ class Chance:
         try:
             async with self.world.sessions.begin() as session:
                 failed = [Failed(row, RowFailed("decode", "undecodable_text", "no text")) for row in bad]
-                await results.store(session, claim, [_succeeded(row) for row in good], failed)
+                await results.store(session, Outcomes.of(claim, [_succeeded(row) for row in good], failed))
         except LeaseLost:
             assert not holds
             return "stored too late"

@@ -72,6 +72,10 @@ class FakeTriton:
             raise ModelAway(f"{model} is not ready")
         return MODEL.digest
 
+    async def instances(self, model: str) -> int:
+        assert model == MODEL.triton_name
+        return 2
+
     async def states(self) -> dict[str, tuple[str, str]]:
         return {MODEL.triton_name: self.state}
 

@@ -6,13 +6,13 @@ A pydantic object or an ORM row for each detection would cost more than all the 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.projections.seeing import Decided
 from shared.alignment import Alignment
+from shared.database.driver import driver_of
 from shared.database.tables import ModelRunRow
 from shared.detections import StoredDetection
 from shared.run_configuration import RunConfiguration
@@ -106,9 +106,3 @@ class Reader:
             decided[data_row_id][ordinal].add(feature_id)
         for data_row_id, of_row in decided.items():
             rows[data_row_id].decided = of_row
-
-
-async def driver_of(session: AsyncSession) -> Any:
-    """asyncpg's own connection, within the session's transaction, which must have begun."""
-    raw = await (await session.connection()).get_raw_connection()
-    return raw.driver_connection

@@ -9,8 +9,9 @@ import orjson
 from sqlalchemy import CursorResult, and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.api.projections.reading import ReadRow, driver_of
+from services.api.projections.reading import ReadRow
 from services.api.projections.seeing import RowView
+from shared.database.driver import driver_of
 from shared.database.ledger import LedgerPlace, add_to_ledger
 from shared.database.tables import AlignmentRow, DataRowReviewRow, LedgerCountRow, ModelRunRow, RowProjectionRow
 

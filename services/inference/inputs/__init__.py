@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, cast
 
-from services.inference.failures import RowFailed
+from services.inference.failures import RowFailed, fault_of_ours
 from services.inference.inputs import center_crop, letterbox, plain_text, stretch, text_bytes, tokenized
 from services.inference.inputs.batch import BatchMemory, Prepared, PreparedBatch
 from services.inference.inputs.content import Content, Facts
@@ -11,6 +11,12 @@ from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
 from services.inference.shared_memory import SharedMemory
 from services.inference.triton import Array
+from shared.telemetry import logger
+
+_SIZES_WAITING = 4
+"""Full batches' worth of rows that may wait for others of their shapes."""
+
+log = logger(__name__)
 
 Seen: TypeAlias = tuple[Placement, Facts]
 Prepare: TypeAlias = Callable[[ServedModel, bytes, BatchMemory], Seen]
@@ -47,12 +53,16 @@ PREPROCESSORS: Mapping[str, Prepare] = {
 
 
 class BatchPreparation:
-    """Decodes contents straight into a batch's own memory; rows of one shape make a batch, a bad one costs no other."""
+    """Decodes contents straight into a batch's own memory; rows of one shape make a batch, a bad one costs no other.
+
+    Of more than `size` rows of a shape further batches are made.
+    """
 
     def __init__(self, model: ServedModel, size: int, shared: SharedMemory | None = None) -> None:
         self._model = model
         self._prepare = PREPROCESSORS[model.card.preprocessing.kind]
         self._memory = BatchMemory(size, shared)
+        self.most_waiting = _SIZES_WAITING * size
         self.failed: list[tuple[Content, RowFailed]] = []
 
     def add(self, contents: Sequence[Content]) -> None:
@@ -62,10 +72,21 @@ class BatchPreparation:
                 placement, facts = self._prepare(self._model, content.body, self._memory)
             except RowFailed as error:
                 self.failed.append((content.without_body(), error))
+            except Exception as error:  # a fault of ours: it costs the row it belongs to
+                log.error("prepare_failed", data_row=str(content.data_row_id), exc_info=error)
+                self.failed.append((content.without_body(), fault_of_ours("decode", error)))
             else:
                 self._memory.keep(Prepared(content.without_body(), placement, facts))
 
+    def ready(self) -> list[PreparedBatch]:
+        """Full batches; others only when too many rows wait for more of their shapes."""
+        found = self._memory.full()
+        while self._memory.waiting > self.most_waiting:
+            found += self._memory.fullest()
+        return found
+
     def batches(self) -> list[PreparedBatch]:
+        """All that are left."""
         return self._memory.batches()
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from services.inference.tensors import NUMPY_TYPES, Array
 from shared.tensors import Datatype
 
 _ALIGNMENT = 64
+_Shapes: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class _Group:
     tensors: dict[str, Array]
     rows: list[Prepared] = field(default_factory=list)
 
+    def batch(self) -> PreparedBatch:
+        return PreparedBatch({name: tensor[: len(self.rows)] for name, tensor in self.tensors.items()}, self.rows)
+
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -54,8 +59,9 @@ class BatchMemory:
     def __init__(self, size: int, shared: SharedMemory | None = None) -> None:
         self._size = size
         self._shared = shared
-        self._groups: dict[tuple[tuple[str, tuple[int, ...]], ...], _Group] = {}
-        self._open: _Group | None = None
+        self._groups: dict[_Shapes, _Group] = {}
+        self._full: list[PreparedBatch] = []
+        self._open: _Shapes | None = None
 
     def row(self, datatypes: Mapping[str, Datatype], shapes: Shapes) -> dict[str, Array]:
         """Where the next row's inputs go, by name, not cleared; `keep` makes them part of the batch."""
@@ -63,22 +69,39 @@ class BatchMemory:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group(self._room(datatypes, shapes))
-        self._open = group
+        self._open = key
         return {name: tensor[len(group.rows)] for name, tensor in group.tensors.items()}
 
     def keep(self, row: Prepared) -> None:
         """The row that was made room for last is complete."""
         if self._open is None:
             raise RuntimeError("no room was made for the row")
-        self._open.rows.append(row)
+        group = self._groups[self._open]
+        group.rows.append(row)
+        if len(group.rows) == self._size:
+            self._full.append(self._groups.pop(self._open).batch())
         self._open = None
 
+    @property
+    def waiting(self) -> int:
+        """Rows that make no full batch yet."""
+        return sum(len(group.rows) for group in self._groups.values())
+
+    def full(self) -> list[PreparedBatch]:
+        """Those that take no more rows. They leave."""
+        full, self._full = self._full, []
+        return full
+
+    def fullest(self) -> list[PreparedBatch]:
+        """Of the others the one with most rows. It leaves."""
+        key = max(self._groups, key=lambda one: len(self._groups[one].rows))
+        return [self._groups.pop(key).batch()]
+
     def batches(self) -> list[PreparedBatch]:
-        return [
-            PreparedBatch({name: tensor[: len(group.rows)] for name, tensor in group.tensors.items()}, group.rows)
-            for group in self._groups.values()
-            if group.rows
-        ]
+        """All. They leave."""
+        rest = [group.batch() for group in self._groups.values() if group.rows]
+        self._groups.clear()
+        return [*self.full(), *rest]
 
     def _room(self, datatypes: Mapping[str, Datatype], shapes: Shapes) -> dict[str, Array]:
         """One region for all inputs of a group; texts have no length that is known beforehand, and lie elsewhere."""

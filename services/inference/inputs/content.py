@@ -6,28 +6,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import select
-
 from services.inference.failures import RowFailed, StoreAway
+from shared.database.driver import driver_of
 from shared.database.engine import Sessions
-from shared.database.tables import DataRowContentRow
 from shared.egress import ContentUnavailable, Egress
 from shared.errors import NotFound, TooLarge, Unavailable
 from shared.images import MAX_BYTES
 from shared.object_store import ObjectStore, key_of
 
 _PAUSES_SECONDS = (0.2, 1.0)
+_SHORT = 16 * 1024
+
+# A statement for each few hundred rows. Long texts are read when their turn comes: many at once could be any size.
+_FIND = f"""
+    SELECT data_row_id, uri, CASE WHEN octet_length(text) <= {_SHORT} THEN text END, sha256,
+           coalesce(byte_size, octet_length(text))
+    FROM data_row_contents WHERE data_row_id = ANY($1)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where a row's content is. `sha256` and `byte_size` are what its first reader saw."""
+    """Where a row's content is; with neither `uri` nor `text` it is a long text that is still to be read.
+
+    `sha256` and `byte_size` are what its first reader saw.
+    """
 
     data_row_id: UUID
     uri: str | None
     text: str | None
     sha256: bytes | None
     byte_size: int | None
+
+    @property
+    def is_long_text(self) -> bool:
+        return self.uri is None and self.text is None
 
     @property
     def most_bytes(self) -> int:
@@ -46,7 +59,7 @@ class Content:
 
     def without_body(self) -> "Content":
         """What is still wanted once it is prepared: a body may be large."""
-        return replace(self, body=b"")
+        return Content(self.data_row_id, b"", self.sha256, self.first_read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +80,9 @@ class ContentReader:
 
     async def read(self, row: Stored) -> Content:
         """Raises RowFailed for what is the row's own fault, StoreAway when the object store did not answer."""
-        body = row.text.encode() if row.text is not None else await self._fetch(row.uri or "")
-        sha256 = hashlib.sha256(body).digest()
-        if row.sha256 is not None and row.sha256 != sha256:
-            raise RowFailed("fetch", "content_changed", "the content behind the URI is not what was read first")
-        return Content(row.data_row_id, body, sha256, first_read=row.sha256 is None)
+        if row.text is not None:
+            return content_of(row, row.text.encode())
+        return content_of(row, await self._fetch(row.uri or ""))
 
     async def check_store(self) -> bool:
         """Whether the object store answers at all."""
@@ -105,11 +116,21 @@ class ContentReader:
             await asyncio.sleep(_PAUSES_SECONDS[attempts - 1])
 
 
+def content_of(row: Stored, body: bytes) -> Content:
+    """Raises RowFailed when it is not what was read first."""
+    sha256 = hashlib.sha256(body).digest()
+    if row.sha256 is not None and row.sha256 != sha256:
+        raise RowFailed("fetch", "content_changed", "the content behind the URI is not what was read first")
+    return Content(row.data_row_id, body, sha256, first_read=row.sha256 is None)
+
+
 async def find_stored(sessions: Sessions, data_row_ids: Sequence[UUID]) -> dict[UUID, Stored]:
-    row = DataRowContentRow
-    wanted = select(row.data_row_id, row.uri, row.text, row.sha256, row.byte_size).where(
-        row.data_row_id.in_(data_row_ids)
-    )
     async with sessions() as session:
-        found = await session.execute(wanted)
-        return {row[0]: Stored(*row) for row in found}
+        found = await (await driver_of(session)).fetch(_FIND, data_row_ids)
+    return {row[0]: Stored(*row) for row in found}
+
+
+async def find_long_text(sessions: Sessions, row: Stored) -> Stored:
+    async with sessions() as session:
+        wanted = "SELECT text FROM data_row_contents WHERE data_row_id = $1"
+        return replace(row, text=await (await driver_of(session)).fetchval(wanted, row.data_row_id))

@@ -1,6 +1,7 @@
 """A segment is closed although a batch of it got no answer while Triton was away."""
 
 from services.inference.failures import PartAway
+from services.inference.pipeline import Lane
 from services.inference.segments import Claim
 from services.inference.worker import Worker
 
@@ -8,9 +9,9 @@ from services.inference.worker import Worker
 def apply() -> None:
     original = Worker._work_through
 
-    async def work_through(self: Worker, claim: Claim) -> bool:
+    async def work_through(self: Worker, claim: Claim, lane: Lane) -> bool:
         try:
-            return await original(self, claim)
+            return await original(self, claim, lane)
         except PartAway:
             return True
 

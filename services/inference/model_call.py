@@ -1,0 +1,75 @@
+"""From a prepared batch to its outcomes: the call to the model and the decoding of its answer."""
+
+import time
+from functools import partial
+
+from services.inference.decoders import decode_batch
+from services.inference.failures import RowFailed, Unstorable, fault_of_ours
+from services.inference.inputs import PreparedBatch
+from services.inference.machinery import Machinery
+from services.inference.metrics import BATCH_ROWS, timed
+from services.inference.patience import patiently
+from services.inference.results import Outcomes, Succeeded
+from services.inference.segments import Claim
+from services.inference.served_model import ServedModel
+from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected
+
+
+class Stopped(Exception):
+    """The worker is to end, and this batch was not sent yet."""
+
+
+class ModelCall:
+    """Of one claim."""
+
+    def __init__(self, parts: Machinery, claim: Claim, model: ServedModel) -> None:
+        self._parts = parts
+        self._claim = claim
+        self._model = model
+        self._places = parts.calls.of(claim.configuration.triton_model)
+        self._stopping = False
+        self._was_away = False
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._stopping = True
+
+    async def outcomes(self, batch: PreparedBatch) -> Outcomes:
+        """Raises Stopped, ModelRejected or BadModelOutput, or PartAway when the patience is over."""
+        patience = self._parts.settings.inference_patience_seconds
+        began = time.perf_counter()
+        outputs = await timed("infer", patiently(patience, lambda: self._send(batch)))
+        answered = time.perf_counter()
+        timings = {"inference_ms": round((answered - began) * 1000, 2), "batch_rows": float(len(batch.rows))}
+        return await timed("decode", self._parts.in_thread(partial(self._read, batch, outputs, timings)))
+
+    def _read(self, batch: PreparedBatch, outputs: dict[str, Array], timings: dict[str, float]) -> Outcomes:
+        found = decode_batch(self._model, outputs, [row.placement for row in batch.rows])
+        return Outcomes.of(
+            self._claim, [Succeeded(row, one, timings) for row, one in zip(batch.rows, found, strict=True)]
+        )
+
+    async def _send(self, batch: PreparedBatch) -> dict[str, Array]:
+        """Whoever was away may come back as another version, and that is looked at before its answers are taken."""
+        configuration, servers = self._claim.configuration, self._parts.servers
+        async with self._places.hold():
+            if self._stopping:
+                raise Stopped
+            BATCH_ROWS.observe(len(batch.rows))
+            if self._was_away:
+                await servers.check_version(configuration)
+                self._was_away = False
+            try:
+                return await servers.infer(configuration, batch.tensors)
+            except ModelAway:
+                self._was_away = True
+                raise
+
+
+def refusal(error: Exception) -> RowFailed:
+    """Of the one row that was alone in a batch."""
+    if isinstance(error, ModelRejected):
+        return RowFailed("inference", "model_rejected", str(error)[:500])
+    if isinstance(error, (BadModelOutput, Unstorable)):
+        return RowFailed("output", "bad_model_output", str(error)[:500])
+    return fault_of_ours("inference", error)
