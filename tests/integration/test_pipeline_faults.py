@@ -30,8 +30,11 @@ async def test_another_version_of_the_model_stops_the_run(world: World) -> None:
     run = await world.run(run_id)
     assert run.state_reason is not None
     assert "another version" in run.state_reason
-    assert run.succeeded == len(await world.outcomes(run_id)) == 16, "what is there stays"
-    assert [segment.state for segment in await world.segments(run_id)] == ["done", "cancelled", "cancelled"]
+    # The next segment is begun, and its model asked, while the first one's batch is under way.
+    assert run.succeeded == len(await world.outcomes(run_id)) in {0, 16}, "what is there stays"
+    first, *others = [segment.state for segment in await world.segments(run_id)]
+    assert first in {"done", "cancelled"}
+    assert others == ["cancelled", "cancelled"]
 
 
 # --- the worker -----------------------------------------------------------------------------------------------------
