@@ -37,10 +37,8 @@ class ModelCall:
     async def outcomes(self, batch: PreparedBatch) -> Outcomes:
         """Raises Stopped, ModelRejected or BadModelOutput, or PartAway when the patience is over."""
         patience = self._parts.settings.inference_patience_seconds
-        began = time.perf_counter()
-        outputs = await timed("infer", patiently(patience, lambda: self._send(batch)))
-        answered = time.perf_counter()
-        timings = {"inference_ms": round((answered - began) * 1000, 2), "batch_rows": float(len(batch.rows))}
+        outputs, seconds = await patiently(patience, lambda: self._send(batch))
+        timings = {"inference_ms": round(seconds * 1000, 2), "batch_rows": float(len(batch.rows))}
         return await timed("decode", self._parts.in_thread(partial(self._read, batch, outputs, timings)))
 
     def _read(self, batch: PreparedBatch, outputs: dict[str, Array], timings: dict[str, float]) -> Outcomes:
@@ -49,8 +47,11 @@ class ModelCall:
             self._claim, [Succeeded(row, one, timings) for row, one in zip(batch.rows, found, strict=True)]
         )
 
-    async def _send(self, batch: PreparedBatch) -> dict[str, Array]:
-        """Whoever was away may come back as another version, and that is looked at before its answers are taken."""
+    async def _send(self, batch: PreparedBatch) -> tuple[dict[str, Array], float]:
+        """The answer and how long it took.
+
+        Whoever was away may come back as another version, and that is looked at before its answers are taken.
+        """
         configuration, servers = self._claim.configuration, self._parts.servers
         async with self._places.hold():
             if self._stopping:
@@ -60,7 +61,9 @@ class ModelCall:
                 await servers.check_version(configuration)
                 self._was_away = False
             try:
-                return await servers.infer(configuration, batch.tensors)
+                began = time.perf_counter()
+                outputs = await timed("infer", servers.infer(configuration, batch.tensors))
+                return outputs, time.perf_counter() - began
             except ModelAway:
                 self._was_away = True
                 raise

@@ -115,7 +115,7 @@ class Pipeline:
             await self._store(await self._call.outcomes(batch))
         except _NOT_OF_A_ROW:
             raise
-        except Exception as error:
+        except Exception as error:  # a fault of ours too costs the row it belongs to, and never goes round for ever
             if len(batch.rows) == 1:
                 await self._refuse(batch.rows[0].content.data_row_id, error, attempt)
                 return
