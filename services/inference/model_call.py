@@ -37,7 +37,7 @@ class ModelCall:
     async def outcomes(self, batch: PreparedBatch) -> Outcomes:
         """Raises Stopped, ModelRejected or BadModelOutput, or PartAway when the patience is over."""
         patience = self._parts.settings.inference_patience_seconds
-        outputs, seconds = await patiently(patience, lambda: self._send(batch))
+        outputs, seconds = await patiently(patience, lambda: self._answered(batch))
         timings = {"inference_ms": round(seconds * 1000, 2), "batch_rows": float(len(batch.rows))}
         return await timed("decode", self._parts.in_thread(partial(self._read, batch, outputs, timings)))
 
@@ -46,6 +46,12 @@ class ModelCall:
         return Outcomes.of(
             self._claim, [Succeeded(row, one, timings) for row, one in zip(batch.rows, found, strict=True)]
         )
+
+    async def _answered(self, batch: PreparedBatch) -> tuple[dict[str, Array], float]:
+        """As `_send`. Which version it came from is asked when its place is free again."""
+        answer = await self._send(batch)
+        await self._parts.servers.confirm(self._claim.configuration)
+        return answer
 
     async def _send(self, batch: PreparedBatch) -> tuple[dict[str, Array], float]:
         """The answer and how long it took.

@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
 from services.inference.failures import ModelUnusable
+from services.inference.fresh import Fresh
 from services.inference.neutral import neutral_batch
 from services.inference.served_model import ServedModel
 from services.inference.shared_memory import SharedMemory
@@ -34,6 +36,7 @@ class Servers:
         self._deadline = deadline_seconds
         self._others: dict[str, Triton] = {}
         self._instances: dict[str, tuple[float, int]] = {}
+        self._digests: dict[str, Fresh[str | None]] = {}
 
     def at(self, address: str) -> Triton:
         """Raises ModelUnusable for an address that the operator does not allow, or no longer does."""
@@ -74,8 +77,7 @@ class Servers:
         """
         where, pin = configuration.served_at, configuration.pin
         if where is None or pin is None:
-            if await self._own.digest(configuration.triton_model) != configuration.digest:
-                raise ModelUnusable("Triton serves another version of the model than the run began with")
+            await self._check_own(configuration)
             return
         try:
             difference = differs(pin, await self.pin(where, configuration.card))
@@ -83,6 +85,20 @@ class Servers:
             difference = f"does not answer the probe any more: {error}"[:300]
         if difference:
             raise ModelUnusable(f"{where.address} serves another model than was registered: it {difference}")
+
+    async def confirm(self, configuration: RunConfiguration) -> None:
+        """That an answer came from the run's version, as far as our own Triton goes; those of others are not asked.
+
+        A model may be exchanged from one moment to the next, and no call fails between. Raises as `check_version`.
+        """
+        if configuration.served_at is None:
+            await self._check_own(configuration)
+
+    async def _check_own(self, configuration: RunConfiguration) -> None:
+        model = configuration.triton_model
+        digest = self._digests.setdefault(model, Fresh(partial(self._own.digest, model)))
+        if await digest.get() != configuration.digest:
+            raise ModelUnusable("Triton serves another version of the model than the run began with")
 
     async def pin(self, where: ServedAt, card: ModelCard) -> Pin:
         """Raises ModelUnusable, PartAway, ModelRejected or BadModelOutput."""
