@@ -18,5 +18,7 @@ async def count_reused(session: AsyncSession, submission: Submission, rows: int)
     recipe = Recipe(model.digest, model.processing, card.floor, submission.asked.aligning.criteria)
     looked_at = await queries.list_every(session, submission.selection, step=-(-rows // MOST_LOOKED_AT))
     workspace_id = submission.basis.project.workspace_id
+    if not looked_at:  # they went meanwhile
+        return 0
     known = await count_known(session, Question(workspace_id, model.id, recipe.key(), looked_at))
     return round(known / len(looked_at) * rows)
