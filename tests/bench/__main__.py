@@ -8,12 +8,25 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from tests.bench import long_run, preview_under_load, previews, reprojection, run_throughput, scaling, submit_latency
+from tests.bench import (
+    detector_throughput,
+    instant_model,
+    long_run,
+    preview_under_load,
+    previews,
+    reprojection,
+    run_throughput,
+    scaling,
+    submit_latency,
+)
 from tests.bench.measure import Measurement
 from tests.bench.table import keep
 
 BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
     "run_throughput": run_throughput.measure,
+    "detector_throughput": detector_throughput.measure,
+    "instant_model": instant_model.measure,
+    "run_overhead": instant_model.measure_overhead,
     "preview_under_load": preview_under_load.measure,
     "submit_latency": submit_latency.measure,
     "scaling": scaling.measure,
