@@ -4,8 +4,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,16 +28,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(
-    name: str, stand_ins: Iterable[StandIn], real: Sequence[str] = (), settings: Mapping[str, str] | None = None
-) -> AsyncIterator[Stage]:
-    """`real`: built models by their slugs. `settings`: what the services find in their environment besides."""
+async def staged(name: str, stand_ins: Iterable[StandIn], real: Sequence[str] = ()) -> AsyncIterator[Stage]:
+    """`real`: built models by their slugs."""
     state = ROOT / "var" / f"bench-{name}"
     models = model_store(state / "models", stand_ins, real)
     stack = StackProcess(StackOptions(state=state, models=models, free_ports=True))
     try:
-        with _environment(settings or {}):
-            await asyncio.to_thread(stack.start)
+        await asyncio.to_thread(stack.start)
         gateway = Gateway(stack.addresses.api_url, stack.api_key)
         yield Stage(stack, gateway, models)
         await gateway.close()
@@ -46,18 +43,18 @@ async def staged(
 
 
 @asynccontextmanager
-async def more_workers(stage: Stage, count: int, settings: Mapping[str, str]) -> AsyncIterator[None]:
+async def more_workers(stage: Stage, count: int) -> AsyncIterator[None]:
     """So many inference workers beside the stack's own."""
     processes = []
     try:
         for _ in range(count):
             port = _free_port()
-            environment = {**os.environ, **stage.stack.addresses.environment(), **settings, "LOG_LEVEL": "WARNING"}
+            environment = {**os.environ, **stage.stack.addresses.environment(), "LOG_LEVEL": "WARNING"}
             environment["INFERENCE_METRICS_PORT"] = str(port)
             command = (sys.executable, "-m", "services.inference")
             processes.append(await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment))
             async with asyncio.timeout(60):
-                while not await answers_ok(f"http://127.0.0.1:{port}/readyz")():
+                while not await _ready(port):
                     await asyncio.sleep(0.2)
         yield
     finally:
@@ -67,18 +64,11 @@ async def more_workers(stage: Stage, count: int, settings: Mapping[str, str]) ->
             await process.wait()
 
 
-@contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
+async def _ready(port: int) -> bool:
     try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        return await answers_ok(f"http://127.0.0.1:{port}/readyz")()
+    except OSError:  # it does not listen yet
+        return False
 
 
 def _free_port() -> int:
