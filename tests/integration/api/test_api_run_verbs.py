@@ -1,5 +1,6 @@
 """Pause, resume, retry and undo through the front door: who may, what they answer, and what everybody sees after."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -7,8 +8,11 @@ from uuid import UUID
 import httpx2
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access.principal import Role
+from services.api.model_runs import queries
+from services.api.model_runs.queries import lock_open_segments
 from services.api.worker import OPERATIONS
 from shared.contracts.run_verbs import VERBS, RunVerb, allowed_verbs
 from shared.database.tables import CatalogModelRow, ModelRunRow, SegmentRow
@@ -350,3 +354,50 @@ async def test_undo_and_the_other_verbs(api: Api, workspace: Workspace) -> None:
     assert len(await shown(stage, kept)) == 3
     assert (await do(stage, "undo", kept)).json()["hidden"] == 3
     assert await shown(stage, kept) == []
+
+
+async def test_a_paused_run_is_not_forgotten(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    run_id = await stage.submit()
+    await do(stage, "pause", run_id)
+    used = await stage.client.delete(f"/v1/models/{stage.detector}")
+    assert (used.status_code, used.json()["model_run_ids"]) == (409, [str(run_id)])
+    path = f"/v1/projects/{stage.project}"
+    revision = (await stage.client.get(path)).headers["etag"]
+    assert (await stage.client.delete(path, headers={"If-Match": revision})).status_code == 204
+    async with api.resources.sessions() as session:
+        run = await session.get_one(ModelRunRow, run_id)
+        (segment,) = await session.scalars(select(SegmentRow).where(SegmentRow.model_run_id == run_id))
+    assert (run.state, run.state_reason, segment.state) == ("cancelled", "project_deleted", "cancelled")
+    assert (await do(stage, "resume", run_id)).status_code == 404
+
+
+async def test_a_retry_between_the_locks_of_another_verb_is_seen(
+    api: Api, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await make_stage(api, workspace)
+    run_id = await stage.submit()
+    await stage.worker.take(run_id)
+    looks = 0
+
+    async def lock(session: AsyncSession, run: ModelRunRow) -> None:
+        nonlocal looks
+        looks += 1
+        await lock_open_segments(session, run)
+
+    monkeypatch.setattr(queries, "lock_open_segments", lock)
+    async with api.resources.sessions.begin() as session:
+        (segment,) = await session.scalars(
+            select(SegmentRow).where(SegmentRow.model_run_id == run_id).with_for_update()
+        )
+        cancelling = asyncio.create_task(do(stage, "cancel", run_id, json={}))
+        await asyncio.sleep(0.3)
+        segment.state = "done"
+        names = ("workspace_id", "project_id", "model_run_id", "ordinal", "data_row_ids")
+        session.add(SegmentRow(execution=2, **{name: getattr(segment, name) for name in names}))
+        await session.execute(update(ModelRunRow).where(ModelRunRow.id == run_id).values(execution=2, state="queued"))
+    run = (await cancelling).json()
+    assert (run["state"], run["execution"], looks) == ("cancelled", 2, 2)
+    async with api.resources.sessions() as session:
+        found = select(SegmentRow.state).where(SegmentRow.model_run_id == run_id).order_by(SegmentRow.execution)
+        assert list(await session.scalars(found)) == ["done", "cancelled"]
