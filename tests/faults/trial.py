@@ -150,6 +150,8 @@ class Trial:
     async def goes_on(self, attempt: Attempt, what: str, limit: float = RETURN_SECONDS) -> None:
         """From now until the next row is stored or the run has ended."""
         before, began = await self._stored(attempt), time.monotonic()
+        if before[1]:  # the fault came after the last row
+            return
         while await self._stored(attempt) == before:
             if time.monotonic() - began > limit * _FAR_BEYOND:
                 self.wrong(f"no row within {limit * _FAR_BEYOND:.0f} s of the return of {what}")

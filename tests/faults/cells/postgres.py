@@ -10,7 +10,7 @@ _KILLS = 3
 
 async def killed_every_few_seconds(trial: Trial) -> None:
     """All of it at once, as when the machine loses its power; it comes back by its log."""
-    attempt = await trial.begin(rows=800)
+    attempt = await trial.begin(rows=1200)
     for _ in range(_KILLS):
         await asyncio.sleep(trial.random.uniform(1, 4))
         await kill_server(trial.told, "postgres")
