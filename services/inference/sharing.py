@@ -96,6 +96,7 @@ class Sharing:
             self._refuse("it forgot a region at once")
         else:
             log.info("shared_memory_lost", address=self._address)
+            SHARES_MEMORY.labels(self._address).set(0)
             self._verified_at = None
 
     def suspect(self, places: Places) -> None:

@@ -18,6 +18,7 @@ from tests.bench import (
     run_throughput,
     scaling,
     submit_latency,
+    transport,
 )
 from tests.bench.measure import Measurement
 from tests.bench.table import keep
@@ -31,6 +32,7 @@ BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
     "submit_latency": submit_latency.measure,
     "scaling": scaling.measure,
     "long_run": long_run.measure,
+    "transport": transport.measure,
     "preview_1000": previews.measure,
     "reprojection_1000": partial(reprojection.measure, 1_000),
     "reprojection_10000": partial(reprojection.measure, 10_000),

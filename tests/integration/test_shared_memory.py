@@ -73,7 +73,7 @@ def noise(
     batch = BatchMemory(rows, memory)
     datatypes = {tensor.name: tensor.datatype for tensor in card.inputs}
     shapes = {tensor.name: tuple(side if one == -1 else one for one in tensor.shape) for tensor in card.inputs}
-    slots = batch._room(datatypes, shapes)
+    slots = batch.room(datatypes, shapes)
     for tensor in card.inputs:
         slots[tensor.name][...] = random.integers(
             0, 2 if tensor.name.endswith("mask") else 200, slots[tensor.name].shape
@@ -126,7 +126,7 @@ async def test_texts_are_sent_and_come_back_as_they_are(triton_url: str, memory:
     )
     file = graph(card, [helper.make_node("Identity", ["text"], ["said"])])
     given = [b"", b"one", "größer \U0001f600".encode(), b"long " * 30_000]
-    inputs = BatchMemory(4, memory)._room({"text": "BYTES"}, {"text": (1,)})
+    inputs = BatchMemory(4, memory).room({"text": "BYTES"}, {"text": (1,)})
     inputs["text"][:, 0] = given
     async with loaded(triton_url, card, file) as built, client(triton_url, memory) as shared:
         outputs = await shared.infer(built.triton_name, card, inputs)

@@ -68,7 +68,7 @@ class BatchMemory:
         key = tuple(sorted(shapes.items()))
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(self._room(datatypes, shapes))
+            group = self._groups[key] = _Group(self.room(datatypes, shapes))
         self._open = key
         return {name: tensor[len(group.rows)] for name, tensor in group.tensors.items()}
 
@@ -103,7 +103,7 @@ class BatchMemory:
         self._groups.clear()
         return [*self.full(), *rest]
 
-    def _room(self, datatypes: Mapping[str, Datatype], shapes: Shapes) -> dict[str, Array]:
+    def room(self, datatypes: Mapping[str, Datatype], shapes: Shapes) -> dict[str, Array]:
         """One region for all inputs of a group; texts have no length that is known beforehand, and lie elsewhere."""
         wanted = {
             name: ((self._size, *shape), np.dtype(NUMPY_TYPES[datatypes[name]])) for name, shape in shapes.items()
