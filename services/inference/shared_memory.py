@@ -1,4 +1,4 @@
-"""Memory that a Triton on the same machine can read by itself: files in /dev/shm, mapped here and there.
+"""Memory that a Triton on the same machine reads and writes by itself: files in /dev/shm, mapped here and there.
 
 A region is lent as an array and comes back by itself when no array refers to its memory any more. One that a call
 without an answer may still use rests first, so that a late call never meets the data of another batch.
@@ -69,9 +69,9 @@ class SharedMemory:
         sweep(folder)
         self._end = weakref.finalize(self, _remove_files, os.getpid(), self._files)
 
-    def lend(self, byte_size: int) -> Array | None:
+    def lend(self, byte_size: int, at_least: int = WORTH_BYTES) -> Array | None:
         """So many bytes, not cleared; None where there is no room or it is not worth it."""
-        if byte_size < WORTH_BYTES:
+        if byte_size < at_least or not byte_size:
             return None
         with self._lock:
             self._take_back()

@@ -5,21 +5,38 @@ cannot open the file and refuses, which costs one call.
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from services.inference.failures import ModelRejected, PartAway
 from services.inference.metrics import SHARES_MEMORY
-from services.inference.shared_memory import Place, SharedMemory
-from services.inference.tensors import Array, BadModelOutput
+from services.inference.shared_memory import WORTH_BYTES, Place, SharedMemory
+from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput
 from shared.telemetry import logger
+from shared.tensors import Tensor
 
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What of a call lies in regions: inputs, and the arrays that outputs are written into. The rest is sent."""
+
+    inputs: Mapping[str, Place] = field(default_factory=dict)
+    answers: Mapping[str, Array] = field(default_factory=dict)
+    outputs: Mapping[str, Place] = field(default_factory=dict)
+
+    @property
+    def regions(self) -> set[str]:
+        return {place.region for places in (self.inputs, self.outputs) for place in places.values()}
+
+
+NOTHING = Shared()
 Inputs: TypeAlias = Mapping[str, Array]
-Places: TypeAlias = Mapping[str, Place]
-Ask: TypeAlias = Callable[[Inputs, Places], Awaitable[dict[str, Array]]]
+Ask: TypeAlias = Callable[[Inputs, Shared], Awaitable[dict[str, Array]]]
 
 _ASK_AGAIN_SECONDS = 60.0
 # Whoever loses what it was told just now is not one server but several.
@@ -63,33 +80,34 @@ class Sharing:
     def works(self) -> bool:
         return self._verified_at is not None
 
-    async def places(self, inputs: Inputs, ask: Ask) -> Places:
-        """What of `inputs` the server reads by itself now. `ask` makes the inference that shows that it does."""
-        found = self._found(inputs)
-        if not found or self.memory is None:
-            return {}
-        if self.works and self._known.issuperset(place.region for place in found.values()):
+    async def shared(self, inputs: Inputs, outputs: Sequence[Tensor], ask: Ask) -> Shared:
+        """What the server reads and writes by itself now. `ask` makes the inference that shows that it does."""
+        if self.memory is None:
+            return NOTHING
+        found = self._laid_out(inputs, outputs)
+        regions = found.regions
+        if not regions or (self.works and self._known.issuperset(regions)):
             return found
         if not self.works and self._turn.locked():  # being found out
-            return {}
+            return NOTHING
         async with self._turn:
             if self.memory is None:  # found out meanwhile
-                return {}
+                return NOTHING
             try:
-                await self._introduce(found)
+                await self._introduce(regions)
                 if not self.works:
-                    await self._verify(inputs, ask)
+                    await self._verify(inputs, outputs, ask)
             except RegionRefused as refusal:
                 await self._forget(self._known)
                 self._refuse(str(refusal))
-                return {}
+                return NOTHING
             except PartAway:  # which the call itself will meet
-                return {}
-        return found if self.works else {}
+                return NOTHING
+        return found if self.works else NOTHING
 
-    def lost(self, places: Places) -> None:
+    def lost(self, shared: Shared) -> None:
         """The server no longer knows these: it was started anew."""
-        if self._verified_at is None or not self._known.issuperset(place.region for place in places.values()):
+        if self._verified_at is None or not self._known.issuperset(shared.regions):
             return  # another call has said so already
         self._known.clear()
         if time.monotonic() - self._verified_at < _STEADY_SECONDS:
@@ -99,23 +117,36 @@ class Sharing:
             SHARES_MEMORY.labels(self._address).set(0)
             self._verified_at = None
 
-    def suspect(self, places: Places) -> None:
+    def suspect(self, shared: Shared) -> None:
         """A call with these ended without an answer."""
-        for place in places.values():
-            self._memory.suspect(place.region)
+        for region in shared.regions:
+            self._memory.suspect(region)
 
     async def close(self) -> None:
         """So that the server lets go of the memory too."""
         await self._forget(self._known)
 
-    def _found(self, inputs: Inputs) -> dict[str, Place]:
-        places = {name: self._memory.place(array) for name, array in inputs.items()}
+    def _laid_out(self, inputs: Inputs, outputs: Sequence[Tensor], at_least: int = WORTH_BYTES) -> Shared:
+        """With room for those outputs that are large and of a shape that is known."""
+        answers: dict[str, Array] = {}
+        size = len(next(iter(inputs.values())))
+        for tensor in outputs:
+            if tensor.datatype == "BYTES" or -1 in tensor.shape:
+                continue
+            kind = np.dtype(NUMPY_TYPES[tensor.datatype])
+            lent = self._memory.lend(size * math.prod(tensor.shape) * kind.itemsize, at_least)
+            if lent is not None:
+                answers[tensor.name] = lent.view(kind).reshape(size, *tensor.shape)
+        return Shared(self._places(inputs), answers, self._places(answers))
+
+    def _places(self, arrays: Inputs) -> dict[str, Place]:
+        places = {name: self._memory.place(array) for name, array in arrays.items()}
         return {name: place for name, place in places.items() if place is not None}
 
-    async def _introduce(self, places: Places) -> None:
+    async def _introduce(self, regions: set[str]) -> None:
         sizes = self._memory.sizes()
         await self._forget(self._known - sizes.keys())
-        for region in {place.region for place in places.values()} - self._known:
+        for region in regions - self._known:
             if region not in sizes:
                 raise RegionRefused("the memory is closed")
             await self._server.register(region, sizes[region])
@@ -129,15 +160,17 @@ class Sharing:
             except (RegionRefused, PartAway) as error:
                 log.debug("region_kept", address=self._address, region=region, error=str(error))
 
-    async def _verify(self, inputs: Inputs, ask: Ask) -> None:
+    async def _verify(self, inputs: Inputs, outputs: Sequence[Tensor], ask: Ask) -> None:
         """With the first row. Raises RegionRefused, or PartAway when nobody can say."""
         row = {name: array[:1] for name, array in inputs.items()}
+        shared = self._laid_out(row, outputs, at_least=0)
+        await self._introduce(shared.regions)
         try:
-            expected = await ask(row, {})
+            expected = await ask(row, NOTHING)
         except (ModelRejected, BadModelOutput) as error:  # of the row or the model, which the call itself will meet
             raise PartAway(str(error)) from error
         try:
-            seen = await ask(row, self._found(row))
+            seen = await ask(row, shared)
         except (ModelRejected, BadModelOutput) as error:
             raise RegionRefused(f"through shared memory it says: {error}"[:300]) from error
         if not all(_alike(output, seen[name]) for name, output in expected.items()):

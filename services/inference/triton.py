@@ -12,7 +12,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from services.inference.failures import ModelRejected, PartAway
 from services.inference.shared_memory import SharedMemory
-from services.inference.sharing import Places, RegionRefused, Sharing
+from services.inference.sharing import NOTHING, RegionRefused, Shared, Sharing
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, read_output
 from services.inference.wire import described, head_of, request_of
 from shared.model_card import BuiltModel, ModelCard, triton_config
@@ -47,6 +47,7 @@ _UNANSWERED = {
 }
 _LEFT_THE_QUEUE = ("Exceeds maximum queue size", "Request timeout expired")
 _REGION_LOST = "nable to find shared memory region"
+_TOO_LARGE = "shared memory size specified with the request for output"
 _REGISTER_SECONDS = 5
 
 
@@ -105,38 +106,42 @@ class Triton:
         Raises ModelAway, ModelRejected or BadModelOutput.
         """
         _check_inputs(card, inputs)
-        head = head_of(model, version, tuple(tensor.name for tensor in card.outputs))
+        head = head_of(model, version)
 
-        async def ask(inputs: Mapping[str, Array], places: Places) -> dict[str, Array]:
-            return await self._ask(head, card, inputs, places)
+        async def ask(inputs: Mapping[str, Array], shared: Shared) -> dict[str, Array]:
+            return await self._ask(head, card, inputs, shared)
 
-        if self._sharing is not None and (places := await self._sharing.places(inputs, ask)):
-            try:
-                return await ask(inputs, places)
-            except RegionRefused:
-                self._sharing.lost(places)
-        return await ask(inputs, {})
+        if self._sharing is None:
+            return await ask(inputs, NOTHING)
+        shared = await self._sharing.shared(inputs, card.outputs, ask)
+        try:
+            return await ask(inputs, shared)
+        except RegionRefused:
+            self._sharing.lost(shared)
+        return await ask(inputs, NOTHING)
 
-    async def _ask(self, head: bytes, card: ModelCard, inputs: Mapping[str, Array], places: Places) -> dict[str, Array]:
-        """Raises RegionRefused too, when the server does not know one of the places."""
-        request = request_of(head, card.inputs, inputs, places)
+    async def _ask(self, head: bytes, card: ModelCard, inputs: Mapping[str, Array], shared: Shared) -> dict[str, Array]:
+        """Raises RegionRefused too, when the server does not know one of the regions."""
+        request = request_of(head, card, inputs, shared)
         try:
             answer = await self._send(request, timeout=self._deadline)
         except grpc.RpcError as error:
-            if places and _REGION_LOST in str(error.details()):
+            if shared.regions and _REGION_LOST in str(error.details()):
                 raise RegionRefused(str(error.details())) from error
+            if shared.answers and _TOO_LARGE in str(error.details()):
+                raise BadModelOutput(f"an output is larger than the card says: {error.details()}"[:300]) from error
             if not _is_answered(error):
-                self._suspect(places)
+                self._suspect(shared)
             raise _sorted(error) from error
         except asyncio.CancelledError:
-            self._suspect(places)
+            self._suspect(shared)
             raise
-        said, size = described(answer), len(next(iter(inputs.values())))
+        said, size = described(answer, shared.answers), len(next(iter(inputs.values())))
         return {tensor.name: read_output(said.get(tensor.name), tensor, size) for tensor in card.outputs}
 
-    def _suspect(self, places: Places) -> None:
+    def _suspect(self, shared: Shared) -> None:
         if self._sharing is not None:
-            self._sharing.suspect(places)
+            self._sharing.suspect(shared)
 
     async def digest(self, model: str) -> str | None:
         """The digest in the loaded model's configuration; None when it carries none. Raises ModelAway."""

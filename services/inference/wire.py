@@ -1,6 +1,6 @@
 """An inference as bytes: the request put together from parts that are known beforehand, and what the answer says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -8,8 +8,9 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from services.inference.shared_memory import Place
+from services.inference.sharing import Shared
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, Said, content_of
-from shared.tensors import Tensor
+from shared.model_card import ModelCard
 
 _RAW_INPUT = service_pb2.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number << 3 | 2
 # Where servers that are no Triton put the values, which need not be raw bytes there.
@@ -25,34 +26,42 @@ _TYPED_CONTENTS = {
 
 
 @lru_cache(256)
-def head_of(model: str, version: str, outputs: Sequence[str]) -> bytes:
+def head_of(model: str, version: str) -> bytes:
     """What is the same in every call of a model. Messages of protobuf are put together by joining their bytes."""
-    tensors = [service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs]
-    request = service_pb2.ModelInferRequest(model_name=model, model_version=version, outputs=tensors)
-    return bytes(request.SerializeToString())
+    return bytes(service_pb2.ModelInferRequest(model_name=model, model_version=version).SerializeToString())
 
 
 @lru_cache(4096)
 def _input(name: str, datatype: str, shape: tuple[int, ...], place: Place | None) -> bytes:
     tensor = service_pb2.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=shape)
+    _put(tensor, place)
+    return bytes(service_pb2.ModelInferRequest(inputs=[tensor]).SerializeToString())
+
+
+@lru_cache(4096)
+def _output(name: str, place: Place | None) -> bytes:
+    tensor = service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name)
+    _put(tensor, place)
+    return bytes(service_pb2.ModelInferRequest(outputs=[tensor]).SerializeToString())
+
+
+def _put(tensor: Any, place: Place | None) -> None:
     if place is not None:
         tensor.parameters["shared_memory_region"].string_param = place.region
         tensor.parameters["shared_memory_offset"].int64_param = place.offset
         tensor.parameters["shared_memory_byte_size"].int64_param = place.byte_size
-    return bytes(service_pb2.ModelInferRequest(inputs=[tensor]).SerializeToString())
 
 
-def request_of(
-    head: bytes, tensors: Sequence[Tensor], inputs: Mapping[str, Array], places: Mapping[str, Place]
-) -> bytes:
-    """What lies at no place is part of it, copied once."""
+def request_of(head: bytes, card: ModelCard, inputs: Mapping[str, Array], shared: Shared) -> bytes:
+    """What is not shared is part of it, copied once."""
     parts: list[Any] = [head]
-    for tensor in tensors:
-        array, place = inputs[tensor.name], places.get(tensor.name)
+    for tensor in card.inputs:
+        array, place = inputs[tensor.name], shared.inputs.get(tensor.name)
         parts.append(_input(tensor.name, tensor.datatype, array.shape, place))
         if place is None:
             content = content_of(array)
             parts += (_field(_RAW_INPUT, len(content)), content)
+    parts += (_output(tensor.name, shared.outputs.get(tensor.name)) for tensor in card.outputs)
     return b"".join(parts)
 
 
@@ -66,8 +75,11 @@ def _field(tag: int, length: int) -> bytes:
     return bytes(found)
 
 
-def described(answer: Any) -> dict[str, Said]:
-    """The outputs of an answer by name. Raises BadModelOutput when they cannot be told apart."""
+def described(answer: Any, written: Mapping[str, Array]) -> dict[str, Said]:
+    """The outputs of an answer by name; those `written` into shared memory come without contents.
+
+    Raises BadModelOutput when they cannot be told apart.
+    """
     raw = list(answer.raw_output_contents)
     if raw and len(raw) != len(answer.outputs):
         raise BadModelOutput(f"{len(raw)} contents for {len(answer.outputs)} outputs")
@@ -76,6 +88,8 @@ def described(answer: Any) -> dict[str, Said]:
         if output.name in said:
             raise BadModelOutput(f"output {output.name!r} comes twice")
         content = raw[index] if raw else _typed(output)
+        if output.name in written and not len(content or b""):
+            content = written[output.name]
         said[output.name] = Said(output.datatype, tuple(output.shape), content)
     return said
 

@@ -16,7 +16,7 @@ from services.inference import sharing
 from services.inference.inputs.batch import BatchMemory
 from services.inference.metrics import SHARES_MEMORY
 from services.inference.shared_memory import FOLDER, PREFIX, SharedMemory
-from services.inference.triton import Array, ModelAway, Triton
+from services.inference.triton import Array, BadModelOutput, ModelAway, Triton
 from shared.model_card import BuiltModel, ModelCard
 from shared.tensors import Tensor
 from tests.support.loaded_models import graph, loaded
@@ -103,6 +103,33 @@ async def test_pictures_give_the_same_answers_both_ways(triton_url: str, memory:
     await both_ways(triton_url, memory, built, noise(built.card, memory))
 
 
+async def test_large_outputs_are_written_where_they_are_read(triton_url: str, memory: SharedMemory) -> None:
+    built = built_models(MODELS)["segment-person"]
+    inputs = noise(built.card, memory)
+    await both_ways(triton_url, memory, built, inputs)
+    async with client(triton_url, memory) as shared, client(triton_url, None) as plain:
+        found = await shared.infer(built.triton_name, built.card, inputs)
+        expected = await plain.infer(built.triton_name, built.card, inputs)
+        assert memory.place(found["mask"]) is not None
+        assert memory.place(expected["mask"]) is None
+        again = await shared.infer(built.triton_name, built.card, noise(built.card, memory, seed=2))
+        assert memory.place(again["mask"]) != memory.place(found["mask"])
+        np.testing.assert_allclose(found["mask"], expected["mask"], atol=1)
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (512, 256), (256,), (65_536,)])
+async def test_another_shape_than_was_made_room_for_is_bad(
+    triton_url: str, memory: SharedMemory, shape: tuple[int, ...]
+) -> None:
+    built = built_models(MODELS)["segment-person"]
+    other = built.card.model_copy(update={"outputs": (Tensor(name="mask", datatype="UINT8", shape=shape),)})
+    async with client(triton_url, memory) as shared:
+        inputs = noise(built.card, memory, rows=16)
+        await shared.infer(built.triton_name, built.card, inputs)
+        with pytest.raises(BadModelOutput):
+            await shared.infer(built.triton_name, other, inputs)
+
+
 async def test_several_inputs_lie_side_by_side(triton_url: str, memory: SharedMemory) -> None:
     built = built_models(MODELS)["embed-minilm"]
     await both_ways(triton_url, memory, built, noise(built.card, memory, rows=16, side=256))
@@ -184,9 +211,12 @@ async def test_a_server_that_forgets_at_once_is_several_and_is_sent_everything(
         assert SHARES_MEMORY.labels(triton_url)._value.get() == 0
 
 
-async def test_a_call_without_an_answer_never_meets_the_next_batch(triton_url: str, memory: SharedMemory) -> None:
-    built = built_models(MODELS)["classify-efficientnet"]
-    first, second = noise(built.card, memory, rows=32, seed=1), noise(built.card, memory, rows=32, seed=2)
+@pytest.mark.parametrize("model", ["classify-efficientnet", "segment-person"])
+async def test_a_call_without_an_answer_never_meets_the_next_batch(
+    triton_url: str, memory: SharedMemory, model: str
+) -> None:
+    built = built_models(MODELS)[model]
+    first, second = noise(built.card, memory, rows=16, seed=1), noise(built.card, memory, rows=16, seed=2)
     async with client(triton_url, memory) as shared, client(triton_url, memory, 0.02) as hurried:
         (expected,) = (await shared.infer(built.triton_name, built.card, second)).values()
         del second
@@ -197,7 +227,7 @@ async def test_a_call_without_an_answer_never_meets_the_next_batch(triton_url: s
             await hurried.infer(built.triton_name, built.card, first)
         del first
         for _ in range(3):
-            again = noise(built.card, memory, rows=32, seed=2)
+            again = noise(built.card, memory, rows=16, seed=2)
             assert region_of(memory, again) != region
             (found,) = (await shared.infer(built.triton_name, built.card, again)).values()
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
@@ -207,7 +237,7 @@ async def test_a_call_without_an_answer_never_meets_the_next_batch(triton_url: s
 
 async def test_a_cancelled_call_keeps_its_region_from_others(triton_url: str, memory: SharedMemory) -> None:
     built = built_models(MODELS)["classify-efficientnet"]
-    inputs = noise(built.card, memory, rows=32)
+    inputs = noise(built.card, memory, rows=16)
     async with client(triton_url, memory) as shared:
         await shared.infer(built.triton_name, built.card, inputs)
         call = asyncio.create_task(shared.infer(built.triton_name, built.card, inputs))
@@ -217,7 +247,7 @@ async def test_a_cancelled_call_keeps_its_region_from_others(triton_url: str, me
             await call
         region = region_of(memory, inputs)
         del inputs, call
-        assert region_of(memory, noise(built.card, memory, rows=32)) != region
+        assert region_of(memory, noise(built.card, memory, rows=16)) != region
 
 
 async def test_a_client_that_ends_takes_back_what_it_registered(triton_url: str, memory: SharedMemory) -> None:
@@ -316,7 +346,8 @@ async def test_a_server_that_does_not_see_our_memory_is_sent_everything(
         for _ in range(3):
             found = await shared.infer("any", SUMS, inputs)
             assert (found["sums"][:, 0] == inputs["bytes"].sum(axis=1, dtype=np.float32)).all()
-        assert (elsewhere.registrations, elsewhere.by_region) == (1, asked)
+        # The second is of the room for the one answer.
+        assert (elsewhere.registrations, elsewhere.by_region) == (1 + asked, asked)
         assert shared.memory is None, "the next batches are prepared elsewhere"
         assert SHARES_MEMORY.labels(url)._value.get() == 0
 

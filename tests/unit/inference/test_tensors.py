@@ -7,9 +7,12 @@ import pytest
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
+from services.inference.shared_memory import Place
+from services.inference.sharing import Shared
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, Said, content_of, read_output
 from services.inference.wire import described, head_of, request_of
 from shared.tensors import Datatype, Tensor
+from tests.support.workers import MODEL
 
 
 def tensor(datatype: Datatype = "FP32", shape: tuple[int, ...] = (2,)) -> Tensor:
@@ -77,20 +80,54 @@ def test_cut_texts_are_bad(change: Any) -> None:
 
 def test_a_request_is_one_the_protocol_knows() -> None:
     inputs = {"a": np.arange(300, dtype=np.int64).reshape(2, 150), "b": texts(b"x", b"yy")}
-    tensors = [
-        Tensor(name="a", datatype="INT64", shape=(-1,)),
-        Tensor(name="b", datatype="BYTES", shape=(1,)),
-    ]
-    head = head_of("model", "3", ("out", "more"))
-    read = service_pb2.ModelInferRequest.FromString(request_of(head, tensors, inputs, {}))
+    card = MODEL.card.model_copy(
+        update={
+            "inputs": (
+                Tensor(name="a", datatype="INT64", shape=(-1,)),
+                Tensor(name="c", datatype="UINT8", shape=(8,)),
+                Tensor(name="b", datatype="BYTES", shape=(1,)),
+            ),
+            "outputs": (
+                Tensor(name="out", datatype="FP32", shape=(2,)),
+                Tensor(name="more", datatype="UINT8", shape=(9,)),
+            ),
+        }
+    )
+    inputs["c"] = np.zeros((2, 8), np.uint8)
+    shared = Shared({"c": Place("region-1", 64, 16)}, {}, {"more": Place("region-2", 0, 18)})
+    head = head_of("model", "3")
+    read = service_pb2.ModelInferRequest.FromString(request_of(head, card, inputs, shared))
     assert (read.model_name, read.model_version) == ("model", "3")
     assert [output.name for output in read.outputs] == ["out", "more"]
     assert [(one.name, one.datatype, list(one.shape)) for one in read.inputs] == [
         ("a", "INT64", [2, 150]),
+        ("c", "UINT8", [2, 8]),
         ("b", "BYTES", [2, 1]),
     ]
+    assert [_placed(one) for one in read.inputs] == [None, ("region-1", 64, 16), None]
+    assert [_placed(one) for one in read.outputs] == [None, ("region-2", 0, 18)]
+    assert len(read.raw_input_contents) == 2
     assert read.raw_input_contents[0] == inputs["a"].tobytes()
     assert read.raw_input_contents[1] == bytes(content_of(inputs["b"]))
+
+
+def _placed(tensor: Any) -> tuple[str, int, int] | None:
+    said = tensor.parameters
+    if not said:
+        return None
+    place = (said["shared_memory_region"].string_param, said["shared_memory_offset"].int64_param)
+    return (*place, said["shared_memory_byte_size"].int64_param)
+
+
+def test_an_output_without_contents_is_what_was_written() -> None:
+    given = answer(("out", "FP32", [3, 2]), ("more", "FP32", [3, 2]), raw=[b"", FLOATS.tobytes()])
+    said = described(given, {"out": FLOATS + 1})
+    assert (read_output(said["out"], tensor(), 3) == FLOATS + 1).all()
+    with pytest.raises(BadModelOutput, match="0 bytes"):
+        read_output(described(given, {})["out"], tensor(), 3)
+    cut = answer(("out", "FP32", [2, 2]), raw=[b""])
+    with pytest.raises(BadModelOutput, match="shape"):
+        read_output(described(cut, {"out": FLOATS})["out"], tensor(), 3)
 
 
 def answer(*outputs: tuple[str, str, list[int]], raw: list[bytes]) -> Any:
@@ -101,15 +138,15 @@ def answer(*outputs: tuple[str, str, list[int]], raw: list[bytes]) -> Any:
 
 def test_outputs_that_cannot_be_told_apart_are_bad() -> None:
     with pytest.raises(BadModelOutput, match="1 contents for 2 outputs"):
-        described(answer(("a", "UINT8", [1]), ("b", "UINT8", [1]), raw=[b"x"]))
+        described(answer(("a", "UINT8", [1]), ("b", "UINT8", [1]), raw=[b"x"]), {})
     with pytest.raises(BadModelOutput, match="twice"):
-        described(answer(("a", "UINT8", [1]), ("a", "UINT8", [1]), raw=[b"x", b"y"]))
+        described(answer(("a", "UINT8", [1]), ("a", "UINT8", [1]), raw=[b"x", b"y"]), {})
 
 
 def test_servers_that_are_no_triton_may_answer_with_values() -> None:
     given = answer(("out", "FP32", [3, 2]), raw=[])
     given.outputs[0].contents.fp32_contents.extend(FLOATS.ravel().tolist())
-    assert (read_output(described(given)["out"], tensor(), 3) == FLOATS).all()
+    assert (read_output(described(given, {})["out"], tensor(), 3) == FLOATS).all()
     del given.outputs[0].contents.fp32_contents[-1]
     with pytest.raises(BadModelOutput, match="5 values"):
-        read_output(described(given)["out"], tensor(), 3)
+        read_output(described(given, {})["out"], tensor(), 3)
