@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -38,6 +39,7 @@ NOTHING = Shared()
 Inputs: TypeAlias = Mapping[str, Array]
 Ask: TypeAlias = Callable[[Inputs, Shared], Awaitable[dict[str, Array]]]
 
+_PARTING_SECONDS, _PAUSE_SECONDS = 3.0, 0.1
 _ASK_AGAIN_SECONDS = 60.0
 # Whoever loses what it was told just now is not one server but several.
 _STEADY_SECONDS = 2.0
@@ -98,8 +100,9 @@ class Sharing:
                 if not self.works:
                     await self._verify(inputs, outputs, ask)
             except RegionRefused as refusal:
-                await self._forget(self._known)
                 self._refuse(str(refusal))
+                with suppress(PartAway):
+                    await self._forget(self._known)
                 return NOTHING
             except PartAway:  # which the call itself will meet
                 return NOTHING
@@ -123,8 +126,13 @@ class Sharing:
             self._memory.suspect(region)
 
     async def close(self) -> None:
-        """So that the server lets go of the memory too."""
-        await self._forget(self._known)
+        """So that the server lets go of the memory too; a region stays in use for a moment after the answer."""
+        with suppress(PartAway, TimeoutError):
+            async with asyncio.timeout(_PARTING_SECONDS):
+                await self._forget(self._known)
+                while self._known:
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                    await self._forget(self._known)
 
     def _laid_out(self, inputs: Inputs, outputs: Sequence[Tensor], at_least: int = WORTH_BYTES) -> Shared:
         """With room for those outputs that are large and of a shape that is known."""
@@ -153,12 +161,14 @@ class Sharing:
             self._known.add(region)
 
     async def _forget(self, regions: set[str]) -> None:
+        """What is still in use there is tried again later. Raises PartAway."""
         for region in tuple(regions):
-            self._known.discard(region)
             try:
                 await self._server.unregister(region)
-            except (RegionRefused, PartAway) as error:
+            except RegionRefused as error:
                 log.debug("region_kept", address=self._address, region=region, error=str(error))
+            else:
+                self._known.discard(region)
 
     async def _verify(self, inputs: Inputs, outputs: Sequence[Tensor], ask: Ask) -> None:
         """With the first row. Raises RegionRefused, or PartAway when nobody can say."""
@@ -186,7 +196,6 @@ class Sharing:
         await self._forget({name for name in names if self._memory.is_left_over(name)})
 
     def _refuse(self, reason: str) -> None:
-        self._known.clear()
         self._verified_at = None
         self._refused_until = time.monotonic() + _ASK_AGAIN_SECONDS
         SHARES_MEMORY.labels(self._address).set(0)

@@ -287,6 +287,8 @@ class Elsewhere(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[
         self.register = register
         self.registrations = 0
         self.by_region = 0
+        self.regions: set[str] = set()
+        self.refusals = 0
 
     async def ModelInfer(self, request: Any, _: Any) -> Any:
         rows = request.inputs[0].shape[0]
@@ -298,13 +300,21 @@ class Elsewhere(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[
         output = service_pb2.ModelInferResponse.InferOutputTensor(name="sums", datatype="FP32", shape=[rows, 2])
         return service_pb2.ModelInferResponse(outputs=[output], raw_output_contents=[sums.tobytes()])
 
-    async def SystemSharedMemoryRegister(self, _: Any, context: Any) -> Any:
+    async def SystemSharedMemoryRegister(self, request: Any, context: Any) -> Any:
         self.registrations += 1
         if self.register is not None:
             await context.abort(self.register, "Unable to open shared memory region")
+        self.regions.add(request.name)
         return service_pb2.SystemSharedMemoryRegisterResponse()
 
-    async def SystemSharedMemoryUnregister(self, *_: Any) -> Any:
+    async def SystemSharedMemoryStatus(self, *_: Any) -> Any:
+        return service_pb2.SystemSharedMemoryStatusResponse()
+
+    async def SystemSharedMemoryUnregister(self, request: Any, context: Any) -> Any:
+        if self.refusals:
+            self.refusals -= 1
+            await context.abort(grpc.StatusCode.INTERNAL, "it is currently in use")
+        self.regions.discard(request.name)
         return service_pb2.SystemSharedMemoryUnregisterResponse()
 
 
@@ -350,6 +360,19 @@ async def test_a_server_that_does_not_see_our_memory_is_sent_everything(
         assert (elsewhere.registrations, elsewhere.by_region) == (1 + asked, asked)
         assert shared.memory is None, "the next batches are prepared elsewhere"
         assert SHARES_MEMORY.labels(url)._value.get() == 0
+
+
+async def test_a_region_that_is_still_in_use_is_taken_back_a_moment_later(memory: SharedMemory) -> None:
+    elsewhere = Elsewhere(None)
+    inputs = noise(SUMS, memory, side=100_000)
+    inputs["bytes"][...] = 0  # of which it says the same whether it sees it or not
+    async with serving(elsewhere) as url:
+        async with client(url, memory) as shared:
+            await shared.infer("any", SUMS, inputs)
+            assert region_of(memory, inputs) in elsewhere.regions
+            elsewhere.refusals = 5
+        assert not elsewhere.regions
+        assert elsewhere.refusals == 0
 
 
 async def test_a_server_that_is_away_is_asked_again_later(memory: SharedMemory) -> None:
