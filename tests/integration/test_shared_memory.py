@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,15 @@ async def registered(url: str) -> dict[str, int]:
 
 
 async def forget(url: str, *names: str) -> None:
-    async with stub(url) as server:
+    """A region stays in use for a moment after the answer, and is not let go of before."""
+    async with stub(url) as server, asyncio.timeout(20):
         for name in names:
-            await server.SystemSharedMemoryUnregister(
-                service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=10
-            )
+            while name in await registered(url):
+                with suppress(grpc.RpcError):
+                    await server.SystemSharedMemoryUnregister(
+                        service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=10
+                    )
+                await asyncio.sleep(0.05)
 
 
 def noise(
