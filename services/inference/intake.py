@@ -5,13 +5,14 @@ once stays within a budget of bytes. A row waits for nothing else while it holds
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
 from services.inference.failures import RowFailed, leaves
-from services.inference.inputs import BatchPreparation, PreparedBatch
+from services.inference.inputs import BatchPreparation, PreparedBatch, Taken
 from services.inference.inputs.content import Content, Stored, content_of, find_long_text, find_stored
 from services.inference.machinery import Machinery
 from services.inference.metrics import timed
@@ -60,9 +61,12 @@ class Intake:
         """What is ready now, which may be rows of earlier steps. Raises PartAway when the patience for the object
         store is over."""
         taking = _Taking(self._parts, self._shared if self._mixes else self._new_preparation())
+        began = time.perf_counter()
         await taking.take(rows)
+        now = time.perf_counter()
+        taken = Taken(now, now - began - taking.preparing, taking.preparing)
         batches = taking.preparation.value.ready() if self._mixes else taking.preparation.value.batches()
-        return batches, [*taking.failed, *taking.preparation.take_failed()]
+        return [replace(batch, taken=taken) for batch in batches], [*taking.failed, *taking.preparation.take_failed()]
 
     def rest(self) -> list[PreparedBatch]:
         """When all steps were taken: what still waited for others."""
@@ -96,6 +100,7 @@ class _Taking:
         self.preparation = preparation
         self._ready: list[Content] = []
         self.failed: list[Failed] = []
+        self.preparing = 0.0
 
     async def take(self, rows: Step) -> None:
         short, others = [], []
@@ -149,4 +154,6 @@ class _Taking:
             if content is not None and not any(one is content for one in self._ready):
                 return
             contents, self._ready = self._ready, []
+            began = time.perf_counter()
             await timed("prepare", self._parts.in_thread(partial(self.preparation.value.add, contents)))
+            self.preparing += time.perf_counter() - began

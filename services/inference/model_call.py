@@ -13,6 +13,7 @@ from services.inference.results import Outcomes, Succeeded
 from services.inference.segments import Claim
 from services.inference.served_model import ServedModel
 from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected
+from services.inference.way import way_of
 
 
 class Stopped(Exception):
@@ -38,14 +39,14 @@ class ModelCall:
         """Raises Stopped, ModelRejected or BadModelOutput, or PartAway when the patience is over."""
         patience = self._parts.settings.inference_patience_seconds
         outputs, seconds = await patiently(patience, lambda: self._answered(batch))
-        timings = {"inference_ms": round(seconds * 1000, 2), "batch_rows": float(len(batch.rows))}
-        return await timed("decode", self._parts.in_thread(partial(self._read, batch, outputs, timings)))
+        read = partial(self._read, batch, outputs, (time.perf_counter(), seconds))
+        return await timed("decode", self._parts.in_thread(read))
 
-    def _read(self, batch: PreparedBatch, outputs: dict[str, Array], timings: dict[str, float]) -> Outcomes:
+    def _read(self, batch: PreparedBatch, outputs: dict[str, Array], answered: tuple[float, float]) -> Outcomes:
+        began = time.perf_counter()
         found = decode_batch(self._model, outputs, [row.placement for row in batch.rows])
-        return Outcomes.of(
-            self._claim, [Succeeded(row, one, timings) for row, one in zip(batch.rows, found, strict=True)]
-        )
+        way = way_of(self._claim, batch, answered, time.perf_counter() - began)
+        return Outcomes.of(self._claim, [Succeeded(row, one, way) for row, one in zip(batch.rows, found, strict=True)])
 
     async def _answered(self, batch: PreparedBatch) -> tuple[dict[str, Array], float]:
         """As `_send`. Which version it came from is asked when its place is free again."""
@@ -59,7 +60,8 @@ class ModelCall:
         Whoever was away may come back as another version, and that is looked at before its answers are taken.
         """
         configuration, servers = self._claim.configuration, self._parts.servers
-        async with self._places.hold():
+        place = await timed("wait", self._places.take())
+        try:
             if self._stopping:
                 raise Stopped
             BATCH_ROWS.observe(len(batch.rows))
@@ -73,6 +75,8 @@ class ModelCall:
             except ModelAway:
                 self._was_away = True
                 raise
+        finally:
+            place.free()
 
 
 def refusal(error: Exception) -> RowFailed:

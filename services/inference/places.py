@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 
 class Places:
@@ -40,14 +38,6 @@ class Places:
     def free(self) -> None:
         self._taken -= 1
         self._wake()
-
-    @asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
-        place = await self.take()
-        try:
-            yield
-        finally:
-            place.free()
 
     def _wake(self) -> None:
         while self._waiting and self._taken < self._limit:

@@ -18,6 +18,7 @@ from services.inference.inputs import Prepared
 from services.inference.inputs.content import Facts
 from services.inference.recipe import recipe_key
 from services.inference.segments import Claim
+from services.inference.way import worker_of
 from shared.alignment import Selection, select
 from shared.annotations import Annotation
 from shared.database.driver import driver_of
@@ -67,7 +68,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
 class Succeeded:
     row: Prepared
     found: Sequence[Found]
-    timings: dict[str, float]
+    way: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,12 @@ class Outcomes:
         """Pure, and for any thread."""
         found = cls(claim)
         found._add_succeeded(succeeded)
-        run = (claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution)
+        run, worker = (claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution), worker_of(claim)
         found.records["row_outcomes"] += [
             (
                 *(*run, row.data_row_id, "failed"),
                 *(row.error.stage, row.error.code, row.error.detail),
-                *(row.attempts + claim.earlier_attempts.get(row.data_row_id, 0), 0, None, None),
+                *(row.attempts + claim.earlier_attempts.get(row.data_row_id, 0), 0, worker, None),
             )
             for row in failed
         ]
@@ -178,7 +179,7 @@ class Outcomes:
             (
                 *(claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution, row_id),
                 *("succeeded", None, None, None, 1 + claim.earlier_attempts.get(row_id, 0), detections),
-                *(orjson.dumps(one.timings).decode(), mark),
+                *(one.way, mark),
             )
         )
         shown = (len(selection.visible), selection.uncertainty)

@@ -57,6 +57,7 @@ class Claim:
     suspect_leases: int
     earlier_attempts: Mapping[UUID, int] = field(default_factory=dict)
     was_stalled: bool = False
+    holder: str = ""
 
     @property
     def lease(self) -> Lease:
@@ -160,6 +161,7 @@ async def claim(
             suspect_leases=suspect_leases,
             earlier_attempts=dict(zip(rows, earlier or (), strict=False)),
             was_stalled=run.state == "stalled",
+            holder=holder,
         )
     return None
 

@@ -212,7 +212,7 @@ def _check_events(told: list[dict[str, Any]], execution: int) -> None:
 def _succeeded(row: UUID) -> Succeeded:
     content = Content(row, b"0", row.bytes * 2, first_read=True)
     prepared = Prepared(content, Placement(Canvas(length=1)), Facts("text/plain; charset=utf-8", 1, length=1))
-    return Succeeded(prepared, [Found("even", 0.9, Classification())], {"inference_ms": 1.0})
+    return Succeeded(prepared, [Found("even", 0.9, Classification())], '{"infer_ms": 1.0}')
 
 
 @pytest.mark.parametrize("seed", _SEEDS)

@@ -138,7 +138,7 @@ def _outcome(found: Row[RowOutcomeRow, str]) -> Outcome:
 
 def _numbers(told: Mapping[str, Any] | None) -> dict[str, float] | None:
     """Of what is stored beside an outcome; the rest belongs to its trace."""
-    return None if told is None else {name: value for name, value in told.items() if isinstance(value, int | float)}
+    return {name: value for name, value in (told or {}).items() if isinstance(value, int | float)} or None
 
 
 def _reused_from(row: RowOutcomeRow) -> ReusedFrom | None:

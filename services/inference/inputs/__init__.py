@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from services.inference.failures import RowFailed, fault_of_ours
 from services.inference.inputs import center_crop, letterbox, plain_text, stretch, text_bytes, tokenized
-from services.inference.inputs.batch import BatchMemory, Prepared, PreparedBatch
+from services.inference.inputs.batch import BatchMemory, Prepared, PreparedBatch, Taken
 from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
@@ -99,4 +99,4 @@ def prepare_batch(
     return preparation
 
 
-__all__ = ["INPUTS_VERSION", "PREPROCESSORS", "BatchPreparation", "Prepared", "PreparedBatch", "prepare_batch"]
+__all__ = ["INPUTS_VERSION", "PREPROCESSORS", "BatchPreparation", "Prepared", "PreparedBatch", "Taken", "prepare_batch"]

@@ -27,14 +27,27 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """When a batch was ready, by `time.perf_counter`, and the seconds it took to fetch and to prepare its contents."""
+
+    ready_at: float
+    fetch: float
+    prepare: float
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedBatch:
-    """Every tensor, by the name of its input, has one entry on its first axis for each of `rows`, in their order."""
+    """Every tensor, by the name of its input, has one entry on its first axis for each of `rows`, in their order.
+
+    Of rows that waited for others of their shape, `taken` is that of the last ones, if it is known.
+    """
 
     tensors: Mapping[str, Array]
     rows: Sequence[Prepared]
+    taken: Taken | None = None
 
     def part(self, rows: slice) -> "PreparedBatch":
-        return PreparedBatch({name: tensor[rows] for name, tensor in self.tensors.items()}, self.rows[rows])
+        return PreparedBatch({name: tensor[rows] for name, tensor in self.tensors.items()}, self.rows[rows], self.taken)
 
 
 @dataclass(slots=True)
