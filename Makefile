@@ -117,7 +117,7 @@ house: $(APP_READY) ## The rules of this house
 
 # --- database and published documents -------------------------------------------------------------------------------
 
-.PHONY: migrate migration openapi
+.PHONY: migrate migration openapi asyncapi
 migrate: install ## Bring the local database up to date
 	@$(LOCAL) run -- $(SHELL) -c '$(PY) -m alembic upgrade head && echo "the database is at $$($(PY) -m alembic current)"'
 
@@ -128,3 +128,6 @@ migration: install ## A new migration from the difference of models and database
 
 openapi: $(APP_READY) ## Write docs/openapi.json from the code
 	$(PY) -m services.api.openapi
+
+asyncapi: $(APP_READY) ## Write docs/asyncapi.json from the code
+	$(PY) -m services.notifier.asyncapi

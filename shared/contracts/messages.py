@@ -6,6 +6,7 @@ nothing for two and a half heartbeats is closed. `subscribed` with `recovered: f
 the snapshot. The server may send it again later for the same id, when history was lost.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -28,6 +29,16 @@ class CloseCode(IntEnum):
     FORBIDDEN = 4403
     TIMEOUT = 4408
     TOO_MANY = 4429
+
+
+CLOSE_CODES: Mapping[CloseCode, str] = {
+    CloseCode.RESTART: "the notifier restarts, or cannot serve now; reconnect with jitter and resume from your offset",
+    CloseCode.BAD_MESSAGE: "a message that is no JSON text of this protocol, or the subprotocol is missing",
+    CloseCode.UNAUTHORIZED: "the ticket is unknown, used or too old, or its API key serves no more",
+    CloseCode.FORBIDDEN: "pages of this origin may not call; see ALLOWED_ORIGINS",
+    CloseCode.TIMEOUT: "no `init` within ten seconds, or silent for two and a half heartbeats; reconnect and resume",
+    CloseCode.TOO_MANY: "too many connections or messages, or reading too slowly; reconnect with jitter and resume",
+}
 
 
 class _FromClient(BaseModel):
