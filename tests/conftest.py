@@ -23,10 +23,11 @@ __all__ = [
     "triton_url",
 ]
 
-_SERVERS = {"servers", "stack", "fault_world"}
+_SERVERS = {"servers", "stack", "fault_world", "arena"}
 """Fixtures of the session that cost many seconds to start."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What one of several processes takes together: the tests of the whole stack, and those of a file with servers."""
     for item in items:
