@@ -67,7 +67,7 @@ logs: $(APP_READY) ## Follow the logs (SERVICE=api: of one service)
 
 .PHONY: test test-unit test-contract test-integration test-e2e test-faults
 test: install lint ## Lint, then every test, against real servers on free ports
-	$(PY) -m pytest tests
+	$(PY) -m pytest tests -n 2 --no-loadscope-reorder
 
 test-unit: $(APP_READY) ## Tests that need no server
 	$(PY) -m pytest tests/unit

@@ -1,6 +1,8 @@
 """Fixtures every test may use. Real parts: `tests/support/servers.py`; the whole stack: `tests/support/stack.py`."""
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support.servers import (
     database_url,
@@ -23,15 +25,15 @@ __all__ = [
     "triton_url",
 ]
 
-_SERVERS = {"servers", "stack", "fault_world", "arena"}
-"""Fixtures of the session that cost many seconds to start."""
+_WHOLE_STACK = ("tests/e2e/", "tests/faults/", "tests/integration/test_local_stack.py")
+"""Where starting what the tests use takes longest: one of several processes takes them all."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What one of several processes takes together: the tests of the whole stack, and those of a file with servers."""
-    for item in items:
-        used = _SERVERS & set(getattr(item, "fixturenames", ()))
-        if used:
-            name = min(used - {"servers"}, default=item.path.name)
-            item.add_marker(pytest.mark.xdist_group(name))
+class _Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        """The tests of a file stay together, and those of the whole stack."""
+        return _WHOLE_STACK[0] if nodeid.startswith(_WHOLE_STACK) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    return _Scheduling(config, log)

@@ -28,7 +28,10 @@ async def _frontend(stack: StackProcess) -> AsyncIterator[Frontend]:
 
 async def _under_way(frontend: Frontend) -> Json:
     """A run that has stored some rows, and not all."""
-    wanted = await frontend.wanted(await frontend.model("object_detection"), 0.5)
+    async with asyncio.timeout(60):
+        while (model := await frontend.model("object_detection"))["state"] != "ready":
+            await asyncio.sleep(0.2)
+    wanted = {**await frontend.wanted(model, 0.5), "reuse": False}
     run = await frontend.gateway.post(f"{frontend.path}/model-runs", wanted)
     async with asyncio.timeout(60):
         while (found := await frontend.gateway.get(f"/v1/model-runs/{run['id']}"))["done"] < 20:
