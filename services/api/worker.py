@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import uvloop
 
 from services.api.projections.operation import realign_model_run
+from services.api.retention import keep_trimming
 from services.api.settings import WorkerSettings
 from shared.contracts.jobs import Doorbell
 from shared.database.engine import create_engine, create_sessions
@@ -38,6 +39,7 @@ async def main() -> None:
     helpers = [
         answer_doorbell(redis_url, Doorbell.OPERATIONS, worker.on_ring),
         worker.beat(),
+        keep_trimming(sessions, settings),
         serve_health(health, settings.operations_host, settings.operations_metrics_port),
     ]
     try:

@@ -116,8 +116,4 @@ class PostgresLog:
 
 def continues(head: Head, after: Position, max_missed: int) -> bool:
     """Whether exactly what was missed can be sent: the same epoch, still there, and not too much."""
-    return (
-        after.epoch == str(head.epoch)
-        and head.first_offset - 1 <= after.offset <= head.last_offset
-        and head.last_offset - after.offset <= max_missed
-    )
+    return head.reaches(after.epoch, after.offset) and head.last_offset - after.offset <= max_missed

@@ -27,6 +27,10 @@ class Head:
     first_offset: int
     last_offset: int
 
+    def reaches(self, epoch: UUID | str | None, after: int) -> bool:
+        """Whether every event after `after` is still there. Without an epoch it is taken to be this one."""
+        return (epoch is None or str(epoch) == str(self.epoch)) and self.first_offset - 1 <= after <= self.last_offset
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:

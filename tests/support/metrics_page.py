@@ -10,6 +10,7 @@ from pathlib import Path
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from services.api import retention as of_retention
 from services.api.metrics import HttpMetrics
 from services.inference import metrics as of_inference
 from services.notifier import metrics as of_notifier
@@ -20,7 +21,7 @@ PREFIXES = ("prelabel_api_", "prelabel_operations_", "prelabel_inference_", "pre
 """One a kind of process; the workers of `inference` count operations too."""
 
 
-_REGISTERED = (of_inference, of_notifier, of_operations)  # by being imported
+_REGISTERED = (of_inference, of_notifier, of_operations, of_retention)  # by being imported
 
 
 def metrics() -> Iterator[MetricWrapperBase]:

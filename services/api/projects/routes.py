@@ -11,7 +11,14 @@ from services.api.idempotency import IdempotentRoute
 from services.api.paging import by_id
 from services.api.problems import problems
 from services.api.projects import queries, service
-from services.api.projects.schemas import OntologyVersion, ProjectCreate, ProjectEvents, ProjectUpdate, Readiness
+from services.api.projects.schemas import (
+    EventsWanted,
+    OntologyVersion,
+    ProjectCreate,
+    ProjectEvents,
+    ProjectUpdate,
+    Readiness,
+)
 from shared.contracts.http import Page
 from shared.contracts.resources import Project
 from shared.database.tables import ProjectRow
@@ -94,10 +101,12 @@ async def list_project_events(
     session: Reader,
     project_id: UUID,
     after: Annotated[int, Query(ge=0, le=_MAX_OFFSET, description="offset of the last event you have")] = 0,
+    epoch: Annotated[str | None, Query(max_length=64, description="the `epoch` it belongs to")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> ProjectEvents:
-    """The project's event log, for those who cannot hold a websocket."""
-    return await service.list_project_events(session, principal, project_id, after, limit)
+    """The project's event log, for those who cannot hold a websocket. `recovered` says whether it is all of it."""
+    wanted = EventsWanted(after, epoch, limit)
+    return await service.list_project_events(session, principal, project_id, wanted)
 
 
 def _project(row: ProjectRow) -> Project:

@@ -1,5 +1,6 @@
 """Projects and ontologies as HTTP takes and shows them. `Project` itself is in `shared.contracts.resources`."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -77,13 +78,25 @@ class LoggedProjectEvent(BaseModel):
     event: dict[str, Any] = Field(description="the envelope, as websockets send it")
 
 
+@dataclass(frozen=True, slots=True)
+class EventsWanted:
+    after: int
+    epoch: str | None
+    limit: int
+
+
 class ProjectEvents(BaseModel):
     """Events after an offset, in order. Go on after the last offset until it is `head`.
 
-    With another epoch, or an `after` below `first_offset - 1`, history was lost: read the resources again.
+    Where `recovered` is false, some of what came after `after` is not there any more: read the resources again, then go
+    on after `head`.
     """
 
-    epoch: UUID
-    first_offset: int
-    head: int
+    epoch: UUID = Field(description="offsets of another epoch mean nothing")
+    first_offset: int = Field(description="the oldest event that is still there")
+    head: int = Field(description="the newest event")
+    recovered: bool = Field(
+        description="false when events after `after` were trimmed, or it lies beyond `head`, or the `epoch` that was "
+        "given is another"
+    )
     items: list[LoggedProjectEvent]

@@ -11,7 +11,14 @@ from services.api.projects import queries
 from services.api.projects.deletion import delete_project
 from services.api.projects.ontology import NewOntology, save_ontology
 from services.api.projects.readiness import check_readiness
-from services.api.projects.schemas import LoggedProjectEvent, ProjectCreate, ProjectEvents, ProjectUpdate, Readiness
+from services.api.projects.schemas import (
+    EventsWanted,
+    LoggedProjectEvent,
+    ProjectCreate,
+    ProjectEvents,
+    ProjectUpdate,
+    Readiness,
+)
 from shared.contracts.events import ProjectCreated, ProjectUpdated
 from shared.database.event_log import create_stream, read_events, read_head
 from shared.database.tables import OntologyRow, ProjectRow
@@ -93,21 +100,18 @@ async def get_readiness(session: AsyncSession, principal: Principal, project_id:
 
 
 async def list_project_events(
-    session: AsyncSession, principal: Principal, project_id: UUID, after: int, limit: int
+    session: AsyncSession, principal: Principal, project_id: UUID, wanted: EventsWanted
 ) -> ProjectEvents:
+    """`session` reads all in one snapshot: neither what is added nor what is trimmed meanwhile makes a hole."""
     project = await queries.get_project(session, principal.workspace_id, project_id)
-    # The head first: events added between the two reads are then above it, and the client comes back for them.
     head = await read_head(session, project.id)
     if head is None:
         raise LookupError(f"project {project.id} has no stream")
-    found = await read_events(session, project.id, after, limit)
+    found = await read_events(session, project.id, wanted.after, wanted.limit)
     return ProjectEvents(
         epoch=head.epoch,
         first_offset=head.first_offset,
         head=head.last_offset,
-        items=[
-            LoggedProjectEvent(offset=event.offset, event=orjson.loads(event.payload))
-            for event in found
-            if event.offset <= head.last_offset
-        ],
+        recovered=head.reaches(wanted.epoch, wanted.after),
+        items=[LoggedProjectEvent(offset=event.offset, event=orjson.loads(event.payload)) for event in found],
     )

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from services.api.access.principal import Role
+from services.api.retention import Retention, trim_events
 from shared.contracts.envelope import Envelope
 from shared.database.event_log import read_events
 from shared.database.tables import (
@@ -253,6 +255,23 @@ async def test_events_are_read_from_any_offset(admin: httpx2.AsyncClient) -> Non
     rest = (await admin.get(f"{path}/events", params={"after": 1, "limit": 1})).json()
     assert [item["offset"] for item in rest["items"]] == [2]
     assert (await admin.get(f"{path}/events", params={"after": 2**63})).status_code == 422
+
+
+async def test_who_asks_for_trimmed_events_is_told_so(api: Api, admin: httpx2.AsyncClient) -> None:
+    project = await make_project(admin, ontology=TREE)
+    path = f"/v1/projects/{project['id']}/events"
+    await trim_events(api.resources.sessions, Retention(timedelta(days=1), 1))
+    found = (await admin.get(path)).json()
+    assert (found["recovered"], found["first_offset"], found["head"]) == (False, 2, 2)
+    assert [item["offset"] for item in found["items"]] == [2]
+    for query, recovered in [
+        ({"after": 1}, True),
+        ({"after": 2}, True),
+        ({"after": 3}, False),
+        ({"after": 1, "epoch": found["epoch"]}, True),
+        ({"after": 1, "epoch": "another"}, False),
+    ]:
+        assert (await admin.get(path, params=query)).json()["recovered"] is recovered, query
 
 
 async def test_readiness_names_the_missing_step(api: Api, workspace: Workspace, admin: httpx2.AsyncClient) -> None:
