@@ -22,13 +22,14 @@ class _Waiting:
 
 @dataclass(eq=False, slots=True)
 class Client:
-    """`heard_at` and `pinged_at` are times of the event loop."""
+    """`heard_at` and `pinged_at` are times of the event loop; `api_key_id` is the key its ticket was made with."""
 
     wire: Wire
     queue_bytes: int
     heard_at: float = 0
     pinged_at: float = 0
     is_closed: bool = False
+    api_key_id: UUID | None = None
     subscriptions: "dict[str, Subscription]" = field(default_factory=dict)
     _queue: deque[_Waiting] = field(default_factory=deque)
     _waiting_bytes: int = 0

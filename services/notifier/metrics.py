@@ -11,5 +11,6 @@ PROGRESS_DROPPED = Counter("prelabel_notifier_progress_dropped", "Progress messa
 SLOW_CLIENTS_CLOSED = Counter("prelabel_notifier_slow_clients_closed", "Clients closed since they did not read")
 CLOSED = Counter("prelabel_notifier_closed", "Connections closed by the notifier", ["code"])
 HISTORY_LOST = Counter("prelabel_notifier_history_lost", "Streams whose followers had to start anew")
+KEY_LOOKS_FAILED = Counter("prelabel_notifier_key_looks_failed", "Looks at the API keys in use that failed")
 TAIL_LAG = Gauge("prelabel_notifier_tail_lag_events", "Events the last poll found unread, over all followed streams")
 TAIL_FAILURES = Counter("prelabel_notifier_tail_failures", "Reads of the log that failed")

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.notifier.catch_up import CatchUp, Pace
 from services.notifier.heartbeat import Heartbeat
 from services.notifier.hub import Hub
+from services.notifier.keys import KeyWatch
 from services.notifier.log import PostgresLog
 from services.notifier.session import Desk, Limits
 from services.notifier.settings import NotifierSettings
@@ -33,6 +34,7 @@ class Notifier:
     hints: Hints
     tail: Tail
     heartbeat: Heartbeat
+    keys: KeyWatch
     desk: Desk
 
     async def ask_database(self) -> None:
@@ -54,6 +56,7 @@ async def running_notifier(settings: NotifierSettings) -> AsyncIterator[Notifier
         asyncio.create_task(_for_ever(lambda: notifier.tail.listen(notifier.hints))),
         asyncio.create_task(_for_ever(lambda: notifier.tail.poll(settings.notifier_poll_seconds))),
         asyncio.create_task(_for_ever(notifier.heartbeat.run)),
+        asyncio.create_task(_for_ever(notifier.keys.run)),
     ]
     try:
         yield notifier
@@ -67,7 +70,7 @@ async def running_notifier(settings: NotifierSettings) -> AsyncIterator[Notifier
 def _assemble(settings: NotifierSettings) -> Notifier:
     engine = create_engine(settings, "prelabel-notifier")
     sessions = create_sessions(engine)
-    hub = Hub()
+    hub, tickets = Hub(), Tickets(sessions)
     event_log = PostgresLog(
         sessions, settings.notifier_max_missed_events, Pager(settings.secret_key.get_secret_value())
     )
@@ -92,7 +95,8 @@ def _assemble(settings: NotifierSettings) -> Notifier:
         hints=Hints(settings.redis_url.get_secret_value()),
         tail=tail,
         heartbeat=Heartbeat(hub, settings.notifier_heartbeat_seconds),
-        desk=Desk(hub, catch_up, Tickets(sessions), limits),
+        keys=KeyWatch(tickets, hub, settings.notifier_key_check_seconds),
+        desk=Desk(hub, catch_up, tickets, limits),
     )
 
 

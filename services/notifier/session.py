@@ -106,6 +106,7 @@ class Session:
             # Follow the key's fate before looking at it: a revocation between the two is then seen.
             await self._desk.catch_up.follow_key(self._guard, identity)
             await self._desk.tickets.check_key(identity)
+            self._client.api_key_id = identity.api_key_id
         except (Unauthenticated, NotFound) as error:
             raise _Refused(CloseCode.UNAUTHORIZED, error.detail) from None
         return identity

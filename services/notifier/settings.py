@@ -17,6 +17,11 @@ class NotifierSettings(SharedSettings, PageTokenSettings):
         default=20, gt=0, description="time between pings; a client silent for two and a half of it is closed"
     )
     notifier_init_seconds: float = Field(default=10, gt=0, description="time a client has for its first message")
+    notifier_key_check_seconds: float = Field(
+        default=2,
+        gt=0,
+        description="how often the API keys of open connections are looked at: revoked, expired, shut out",
+    )
     notifier_poll_seconds: float = Field(default=1, gt=0, description="how often the log is looked at without a hint")
     notifier_max_connections: int = Field(default=10_000, ge=1, description="connections this process holds at most")
     notifier_max_subscriptions: int = Field(default=100, ge=1, description="subscriptions a client may have")

@@ -1,10 +1,13 @@
 """Who a client is: tickets are rows, deleted when they are used."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import any_, delete, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PostgresUUID
 
 from services.notifier.availability import unavailable_when_away
 from shared.database.engine import Sessions
@@ -24,7 +27,7 @@ class Identity:
 
 
 class Tickets:
-    """Both methods raise Unavailable while PostgreSQL is away."""
+    """All methods raise Unavailable while PostgreSQL is away."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -51,18 +54,21 @@ class Tickets:
 
     async def check_key(self, identity: Identity) -> None:
         """Raises Unauthenticated when the key the ticket was made with serves no more."""
+        if not await self.serving([identity.api_key_id]):
+            raise Unauthenticated("the API key behind the ticket serves no more")
+
+    async def serving(self, api_key_ids: Collection[UUID]) -> set[UUID]:
+        """Those of these keys, of any workspace, that may be used now; by the database's clock."""
         with unavailable_when_away():
             async with self._sessions() as session:
-                found = await session.scalar(
+                found = await session.scalars(
                     select(ApiKeyRow.id)
                     .join(MemberRow, MemberRow.id == ApiKeyRow.member_id)
                     .where(
-                        ApiKeyRow.id == identity.api_key_id,
-                        ApiKeyRow.workspace_id == identity.workspace_id,
+                        ApiKeyRow.id == any_(literal(list(api_key_ids), ARRAY(PostgresUUID(as_uuid=True)))),
                         ApiKeyRow.revoked_at.is_(None),
                         or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > func.now()),
                         MemberRow.disabled_at.is_(None),
                     )
                 )
-        if found is None:
-            raise Unauthenticated("the API key behind the ticket serves no more")
+                return set(found)

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, update
 from websockets.exceptions import ConnectionClosed
 
 from deploy.local.stack import Addresses
 from shared.contracts.events import ApiKeyRevoked, ApiKeySuspended
-from shared.database.tables import ApiKeyRow
-from shared.database.unit_of_work import unit_of_work
+from shared.database.tables import ApiKeyRow, MemberRow
+from shared.database.unit_of_work import transaction, unit_of_work
 from tests.support.notifier import (
     NotifierProcess,
     Tenant,
@@ -88,6 +89,37 @@ async def test_a_key_that_serves_no_more_closes_its_connections_and_no_other(
         assert (await other.subscribe("1", "notifications"))["type"] == "subscribed"
 
 
+async def test_two_who_use_a_ticket_at_once(notifier: NotifierProcess, tenant: Tenant) -> None:
+    ticket = await tenant.ticket()
+    async with AsyncExitStack() as stack:
+        listeners = [await stack.enter_async_context(connected(notifier.url)) for _ in range(6)]
+        await asyncio.gather(*(one.send(type="init", ticket=ticket) for one in listeners))
+        codes = await asyncio.gather(*(one.close_code(10) for one in listeners), return_exceptions=True)
+        # The one that got in says nothing more and is closed for that.
+        assert sorted(str(code) for code in codes) == ["4401"] * 5 + ["4408"]
+
+
+@pytest.mark.parametrize("end", ["expires", "revoked", "disabled"])
+async def test_a_key_that_ends_without_an_event_closes_its_connections(
+    environment: dict[str, str], tenant: Tenant, stranger: Tenant, tmp_path: Path, end: str
+) -> None:
+    """No event tells of an expiry; another may be lost in a restored backup."""
+    ends = {
+        "expires": update(ApiKeyRow)
+        .where(ApiKeyRow.id == tenant.api_key_id)
+        .values(expires_at=func.now() + timedelta(seconds=1)),
+        "revoked": update(ApiKeyRow).where(ApiKeyRow.id == tenant.api_key_id).values(revoked_at=func.now()),
+        "disabled": update(MemberRow).where(MemberRow.id == tenant.member_id).values(disabled_at=func.now()),
+    }
+    with running_notifier({**environment, "NOTIFIER_HEARTBEAT_SECONDS": "20"}, tmp_path / "log") as notifier:
+        async with listening(notifier, tenant) as mine, listening(notifier, stranger) as other:
+            assert (await mine.subscribe("1", "notifications"))["type"] == "subscribed"
+            async with transaction(tenant.sessions) as session:
+                await session.execute(ends[end])
+            assert await mine.close_code(6) == 4401
+            assert (await other.subscribe("1", "notifications"))["type"] == "subscribed"
+
+
 async def test_init_must_come_in_time(notifier: NotifierProcess) -> None:
     async with connected(notifier.url) as listener:
         assert await listener.close_code() == 4408
@@ -135,6 +167,17 @@ async def test_pages_of_other_origins_are_refused(notifier: NotifierProcess, ten
     own = notifier.url.replace("ws://", "http://").removesuffix("/v1/ws")
     async with listening(notifier, tenant, origin=own):
         pass
+
+
+async def test_origins_are_those_of_the_list(environment: dict[str, str], tenant: Tenant, tmp_path: Path) -> None:
+    listed = {**environment, "ALLOWED_ORIGINS": '["https://app.example.org"]'}
+    with running_notifier(listed, tmp_path / "log") as notifier:
+        own = notifier.url.replace("ws://", "http://").removesuffix("/v1/ws")
+        for origin in (own, "http://app.example.org", "https://app.example.org.evil.example", "null"):
+            async with connected(notifier.url, origin=origin) as listener:
+                assert await listener.close_code() == 4403, origin
+        async with listening(notifier, tenant, origin="https://app.example.org"), listening(notifier, tenant):
+            pass
 
 
 async def test_topics_that_are_not_there_for_this_workspace(
