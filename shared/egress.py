@@ -1,14 +1,17 @@
 """The one client that asks hosts outside: only those allowed, only over TLS, only at the address that was checked."""
 
 import asyncio
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 import httpx
 from httpx_secure import SSRFProtectionError, httpx_ssrf_protection
 
 from shared.errors import PrelabelError
-from shared.settings import EgressSettings
+from shared.settings import EgressSettings, WebhookHostSettings
 
 _MAX_REDIRECTS = 3
 _LONGEST_SECONDS = 60.0  # in all: a host may send a byte now and then for ever
@@ -26,40 +29,88 @@ class ContentUnavailable(PrelabelError):
         self.transient = transient
 
 
-class Egress:
-    def __init__(self, settings: EgressSettings) -> None:
-        self._hosts = frozenset(host.lower() for host in settings.allowed_content_hosts)
-        self._private = settings.allow_private_content_hosts
-        self._client = httpx.AsyncClient(
-            trust_env=False,
-            timeout=_TIMEOUT,
-            follow_redirects=True,
-            max_redirects=_MAX_REDIRECTS,
-            event_hooks={"request": [self._may_ask]},
-        )
-        httpx_ssrf_protection(
-            self._client,
-            custom_validator=self._may_connect,
-            check_globally_reachable=not self._private,
-        )
+class HostNotAllowed(Exception):
+    """A request, or a redirect of it, would go where the rules do not let it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostRules:
+    """Who may be asked. `hosts` are lower case; None: every one. `private`: at private addresses and over http too."""
+
+    hosts: frozenset[str] | None
+    private: bool
+
+    @classmethod
+    def of(cls, hosts: Iterable[str] | None, *, private: bool) -> "HostRules":
+        return cls(None if hosts is None else frozenset(host.lower() for host in hosts), private)
 
     def allows(self, uri: str) -> bool:
-        """Whether a data row may name this URI."""
+        """By its text alone; the address behind a name is checked when it is connected to."""
         try:
             parts = urlsplit(uri)
-            schemes = {"https", "http"} if self._private else {"https"}
-            allowed = parts.scheme in schemes and (parts.hostname or "").lower() in self._hosts
+            schemes = {"https", "http"} if self.private else {"https"}
+            allowed = parts.scheme in schemes and self.names((parts.hostname or "").lower())
             # `port` and httpx raise on what they cannot read: better here than in a worker.
             return allowed and "@" not in parts.netloc and parts.port != 0 and bool(httpx.URL(uri).host)
         except (ValueError, httpx.InvalidURL):
             return False
 
+    def names(self, host: str) -> bool:
+        if self.hosts is not None:
+            return host in self.hosts
+        return bool(host) and (self.private or _may_be_public(host))
+
+
+def webhook_hosts(settings: WebhookHostSettings) -> HostRules:
+    return HostRules.of(settings.allowed_webhook_hosts or None, private=settings.allow_private_webhook_hosts)
+
+
+def guarded_client(rules: HostRules) -> httpx.AsyncClient:
+    """Raises HostNotAllowed for what the rules forbid, redirects too, and SSRFProtectionError for an address."""
+
+    async def may_ask(request: httpx.Request) -> None:
+        # Every redirect too, before a name is looked up or a port is knocked at.
+        if not rules.allows(str(request.url)):
+            raise HostNotAllowed
+
+    def may_connect(hostname: str, address: IPv4Address | IPv6Address, port: int) -> bool:
+        # With the address that will be connected to.
+        del address, port
+        return rules.names(hostname.lower())
+
+    client = httpx.AsyncClient(
+        trust_env=False,
+        timeout=_TIMEOUT,
+        follow_redirects=True,
+        max_redirects=_MAX_REDIRECTS,
+        event_hooks={"request": [may_ask]},
+    )
+    # One client for all workspaces: what a host wants remembered is forgotten.
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return httpx_ssrf_protection(client, custom_validator=may_connect, check_globally_reachable=not rules.private)
+
+
+class Egress:
+    def __init__(self, settings: EgressSettings) -> None:
+        private = settings.allow_private_content_hosts
+        self._rules = HostRules.of(settings.allowed_content_hosts, private=private)
+        self._client = guarded_client(self._rules)
+
+    def allows(self, uri: str) -> bool:
+        """Whether a data row may name this URI."""
+        return self._rules.allows(uri)
+
     async def fetch(self, uri: str, max_bytes: int) -> bytes:
         """Raises ContentUnavailable with a code that says why."""
-        self._check(uri)
         try:
+            if not self.allows(uri):
+                raise HostNotAllowed
             async with asyncio.timeout(_LONGEST_SECONDS), self._client.stream("GET", uri) as response:
                 return await _body(response, max_bytes)
+        except HostNotAllowed as error:
+            raise ContentUnavailable(
+                "host_not_allowed", "the host of this URI is not allowed by the configuration"
+            ) from error
         except TimeoutError as error:
             raise ContentUnavailable("fetch_failed", f"not sent within {_LONGEST_SECONDS:.0f} s") from error
         except SSRFProtectionError as error:
@@ -76,21 +127,13 @@ class Egress:
     async def close(self) -> None:
         await self._client.aclose()
 
-    def _check(self, uri: str) -> None:
-        if not self.allows(uri):
-            raise ContentUnavailable(
-                "host_not_allowed",
-                "the host of this URI is not allowed by the configuration",
-            )
 
-    async def _may_ask(self, request: httpx.Request) -> None:
-        # Every redirect too, before a name is looked up or a port is knocked at.
-        self._check(str(request.url))
-
-    def _may_connect(self, hostname: str, address: IPv4Address | IPv6Address, port: int) -> bool:
-        # With the address that will be connected to.
-        del address, port
-        return hostname.lower() in self._hosts
+def _may_be_public(host: str) -> bool:
+    """False for what is private by its very text; the same reading as that of the guard."""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return host != "localhost" and not host.endswith((".localhost", ".localhost."))
 
 
 async def _body(response: httpx.Response, max_bytes: int) -> bytes:

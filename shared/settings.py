@@ -65,6 +65,21 @@ class EgressSettings(BaseSettings):
     )
 
 
+class WebhookHostSettings(BaseSettings):
+    """Who outside may be told of events."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    allowed_webhook_hosts: tuple[str, ...] = Field(
+        default=(),
+        description='hosts webhooks may name in https:// URLs, as a JSON list: ["hooks.example.org"]; when empty, '
+        "every host with a public address",
+    )
+    allow_private_webhook_hosts: bool = Field(
+        default=False, description="let webhooks name private addresses, and http:// URLs"
+    )
+
+
 class OwnModelSettings(BaseSettings):
     """Of the models that workspaces bring along."""
 

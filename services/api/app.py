@@ -26,6 +26,7 @@ from services.api.projects import routes as projects
 from services.api.resources import open_resources
 from services.api.review import routes as review
 from services.api.settings import ApiSettings
+from services.api.webhooks import routes as webhooks
 from shared.contracts.http import Problem
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -40,6 +41,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     review.router,
     operations.router,
     notifications.router,
+    webhooks.router,
 )
 """Every feature of the api, in the order of its documentation."""
 
@@ -53,6 +55,7 @@ _TAGS: Sequence[dict[str, str]] = (
     {"name": "review", "description": "What people decide about pre-labels, and the labels that come of it."},
     {"name": "operations", "description": "Long work in the background: how far it is, how it ended."},
     {"name": "notifications", "description": "What a member should know about."},
+    {"name": "webhooks", "description": "Who outside is told of events, and how each delivery went."},
     {"name": "health", "description": "For probes and monitoring; no key is needed."},
 )
 _ABOUT = """Model-assisted labeling: a model proposes labels on a project's data, a person reviews them.

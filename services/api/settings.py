@@ -9,10 +9,13 @@ from shared.settings import (
     OwnModelSettings,
     PageTokenSettings,
     SharedSettings,
+    WebhookHostSettings,
 )
 
 
-class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageTokenSettings, OwnModelSettings):
+class ApiSettings(
+    SharedSettings, ObjectStoreSettings, EgressSettings, PageTokenSettings, OwnModelSettings, WebhookHostSettings
+):
     api_host: str = Field(default="127.0.0.1", description="address the api listens on")
     api_port: int = Field(default=8000, ge=0, le=65535, description="port the api listens on")
     public_notifier_url: str | None = Field(
@@ -35,6 +38,7 @@ class ApiSettings(SharedSettings, ObjectStoreSettings, EgressSettings, PageToken
         description="detections up to which a run is shown by another alignment within the request; more: an operation",
     )
     max_own_models: int = Field(default=100, ge=0, description="models of its own a workspace may have")
+    max_webhooks: int = Field(default=20, ge=0, description="webhooks a workspace may have")
     shutdown_grace_seconds: int = Field(
         default=10, ge=0, le=600, description="how long requests may go on after SIGTERM"
     )

@@ -17,9 +17,12 @@ from services.notifier.session import Desk, Limits
 from services.notifier.settings import NotifierSettings
 from services.notifier.tail import Tail
 from services.notifier.tickets import Tickets
+from services.notifier.webhooks import Webhooks
 from shared.database.engine import create_engine, create_sessions
 from shared.hints import Hints
 from shared.page_tokens import Pager
+from shared.queue import JobQueue
+from shared.signals import Signals
 from shared.telemetry import logger
 
 _RESTART_SECONDS = 1.0
@@ -36,15 +39,18 @@ class Notifier:
     heartbeat: Heartbeat
     keys: KeyWatch
     desk: Desk
+    signals: Signals
+    webhooks: Webhooks
 
     async def ask_database(self) -> None:
         async with self.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
+        await self.webhooks.stop()
         await self.desk.catch_up.stop()
         await self.tail.stop()
-        await self.hints.close()
+        await self.signals.close()
         await self.engine.dispose()
 
 
@@ -57,6 +63,9 @@ async def running_notifier(settings: NotifierSettings) -> AsyncIterator[Notifier
         asyncio.create_task(_for_ever(lambda: notifier.tail.poll(settings.notifier_poll_seconds))),
         asyncio.create_task(_for_ever(notifier.heartbeat.run)),
         asyncio.create_task(_for_ever(notifier.keys.run)),
+        asyncio.create_task(_for_ever(notifier.webhooks.follow)),
+        asyncio.create_task(_for_ever(notifier.webhooks.deliver)),
+        asyncio.create_task(_for_ever(notifier.webhooks.purge)),
     ]
     try:
         yield notifier
@@ -89,14 +98,18 @@ def _assemble(settings: NotifierSettings) -> Notifier:
         max_subscriptions=settings.notifier_max_subscriptions,
         messages_per_second=settings.notifier_messages_per_second,
     )
+    redis_url = settings.redis_url.get_secret_value()
+    signals = Signals(JobQueue(redis_url), Hints(redis_url))
     return Notifier(
         settings=settings,
         engine=engine,
-        hints=Hints(settings.redis_url.get_secret_value()),
+        hints=signals.hints,
         tail=tail,
         heartbeat=Heartbeat(hub, settings.notifier_heartbeat_seconds),
         keys=KeyWatch(tickets, hub, settings.notifier_key_check_seconds),
         desk=Desk(hub, catch_up, tickets, limits),
+        signals=signals,
+        webhooks=Webhooks(sessions, signals, settings),
     )
 
 

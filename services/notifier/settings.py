@@ -1,11 +1,11 @@
 """Settings of the notifier, from the environment."""
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
-from shared.settings import PageTokenSettings, SharedSettings
+from shared.settings import PageTokenSettings, SharedSettings, WebhookHostSettings
 
 
-class NotifierSettings(SharedSettings, PageTokenSettings):
+class NotifierSettings(SharedSettings, PageTokenSettings, WebhookHostSettings):
     notifier_host: str = Field(default="127.0.0.1", description="address the notifier listens on")
     notifier_port: int = Field(default=8001, ge=0, le=65535, description="port the notifier listens on")
     allowed_origins: tuple[str, ...] = Field(
@@ -38,3 +38,25 @@ class NotifierSettings(SharedSettings, PageTokenSettings):
         default=10_000, ge=1, description="more than this are not replayed; the client gets a snapshot"
     )
     notifier_page_size: int = Field(default=200, ge=1, le=5_000, description="events read from the log at once")
+    webhook_poll_seconds: float = Field(
+        default=1,
+        gt=0,
+        description="how often the log is looked at for webhooks, and for deliveries whose time has come",
+    )
+    webhook_timeout_seconds: float = Field(default=15, gt=0, description="longest a receiver may take to answer")
+    webhook_retry_seconds: tuple[PositiveFloat, ...] = Field(
+        default=(5, 60, 300, 1800, 7200, 18000, 36000, 36000),
+        description="pauses before the second, third, … attempt of a delivery, as a JSON list; without one more, "
+        "it has failed",
+    )
+    webhook_off_after_seconds: float = Field(
+        default=259_200, gt=0, description="a webhook is switched off when no attempt succeeded for this long"
+    )
+    webhook_pending_max: int = Field(
+        default=200, ge=1, description="deliveries of one webhook that wait at once; the rest stays in the log"
+    )
+    webhook_lanes: int = Field(default=4, ge=1, description="attempts this process makes at one webhook at once")
+    webhook_max_in_flight: int = Field(default=100, ge=1, description="attempts this process makes at once")
+    webhook_kept_days: float = Field(
+        default=30, gt=0, description="how long a delivery that has ended can be looked up"
+    )

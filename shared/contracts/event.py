@@ -16,7 +16,9 @@ RunState = Literal[
     "failed",
 ]
 RunPurpose = Literal["run", "preview", "import"]
-SubjectKind = Literal["project", "model_run", "preview", "data_row", "batch", "model", "api_key", "operation"]
+SubjectKind = Literal[
+    "project", "model_run", "preview", "data_row", "batch", "model", "api_key", "operation", "webhook"
+]
 
 
 class Event(BaseModel):

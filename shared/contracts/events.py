@@ -18,6 +18,7 @@ from shared.contracts.preview_events import (
     PreviewStarted,
     PreviewUnstalled,
 )
+from shared.contracts.webhook_events import WebhookSwitchedOff, WebhookTested
 
 
 class ProjectCreated(ProjectEvent):
@@ -281,6 +282,8 @@ EVENTS: tuple[type[Event], ...] = (
     ApiKeyCreated,
     ApiKeySuspended,
     ApiKeyRevoked,
+    WebhookTested,
+    WebhookSwitchedOff,
 )
 
 NOTIFYING_TYPES = frozenset(event.type for event in EVENTS if event.notifies)

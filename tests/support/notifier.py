@@ -68,7 +68,7 @@ class NotifierProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "services.notifier"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not self._is_ready():
             if time.monotonic() > until or self._process.poll() is not None:
                 raise AssertionError(f"the notifier did not start: {self._log.read_text()[-2000:]}")
@@ -102,8 +102,8 @@ class NotifierProcess:
 @contextmanager
 def running_notifier(environment: Mapping[str, str], log: Path) -> Iterator[NotifierProcess]:
     process = NotifierProcess(environment, log)
-    process.start()
     try:
+        process.start()
         yield process
     finally:
         process.stop()

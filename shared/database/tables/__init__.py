@@ -21,8 +21,6 @@ from shared.database.tables.events import (
     NotificationReadRow,
     OperationRow,
     StreamRow,
-    WebhookDeliveryRow,
-    WebhookRow,
 )
 from shared.database.tables.projects import FeatureSchemaRow, OntologyRow, ProjectRow
 from shared.database.tables.review import DataRowReviewRow, DecisionRow, LabelRow
@@ -36,6 +34,7 @@ from shared.database.tables.runs import (
     RowProjectionRow,
     SegmentRow,
 )
+from shared.database.tables.webhooks import WebhookCursorRow, WebhookDeliveryRow, WebhookRow
 
 __all__ = [
     "AlignmentEntryRow",
@@ -67,6 +66,7 @@ __all__ = [
     "RowProjectionRow",
     "SegmentRow",
     "StreamRow",
+    "WebhookCursorRow",
     "WebhookDeliveryRow",
     "WebhookRow",
     "WebsocketTicketRow",

@@ -52,49 +52,6 @@ class NotificationReadRow(Base):
     read_at: Mapped[CreatedAt]
 
 
-class WebhookRow(Base):
-    __tablename__ = "webhooks"
-
-    id: Mapped[Id]
-    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id"), index=True)
-    url: Mapped[str]
-    event_types: Mapped[list[str]]
-    secret: Mapped[str]
-    state: Mapped[str] = mapped_column(server_default="active")
-    created_at: Mapped[CreatedAt]
-
-
-class WebhookDeliveryRow(Base):
-    __tablename__ = "webhook_deliveries"
-
-    id: Mapped[Id]
-    workspace_id: Mapped[UUID]
-    webhook_id: Mapped[UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
-    stream_id: Mapped[UUID]
-    offset: Mapped[int] = mapped_column(BigInteger)
-    state: Mapped[str] = mapped_column(server_default="pending")
-    attempts: Mapped[int] = mapped_column(server_default="0")
-    next_attempt_at: Mapped[Timestamp | None]
-    response_status: Mapped[int | None]
-    detail: Mapped[str | None]
-    created_at: Mapped[CreatedAt]
-
-    __table_args__ = (
-        Index(
-            "uq_webhook_deliveries_event",
-            "webhook_id",
-            "stream_id",
-            "offset",
-            unique=True,
-        ),
-        Index(
-            "ix_webhook_deliveries_due",
-            "next_attempt_at",
-            postgresql_where=text("state = 'pending'"),
-        ),
-    )
-
-
 class OperationRow(Base):
     """Long work beside requests. A worker leases it and proves its right to write by `generation`.
 

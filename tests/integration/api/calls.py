@@ -71,7 +71,12 @@ async def ids_of(client: httpx2.AsyncClient) -> dict[str, str]:
     batch = (await client.post(f"/v1/projects/{project}/batches", json={"name": "b", "all": True})).json()["id"]
     key = (await client.post("/v1/api-keys", json={"name": "k"})).json()
     member = (await client.post("/v1/members", json={"name": "m", "role": "admin"})).json()
+    wanted = {"url": "https://hooks.example.org/", "event_types": ["model_run.completed"]}
+    webhook = (await client.post("/v1/webhooks", json=wanted)).json()["id"]
+    delivery = (await client.post(f"/v1/webhooks/{webhook}/test")).json()["id"]
     return {
+        "webhook_id": webhook,
+        "delivery_id": delivery,
         "project_id": project,
         "data_row_id": row,
         "batch_id": batch,
