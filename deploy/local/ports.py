@@ -6,6 +6,7 @@ import random
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from zlib import crc32
 
 from deploy.local.service import ServiceUnusable
 from deploy.local.state import StateFolder
@@ -44,10 +45,11 @@ def choose_ports(state: StateFolder, *, free: bool) -> Mapping[str, int]:
     remembered: dict[str, int] = {}
     with suppress(FileNotFoundError, ValueError):
         remembered = json.loads(file.read_text())
+    own = [port for port in _own(state) if port not in remembered.values()]
     chosen: dict[str, int] = {}
     for name, wanted in wanted_ports().items():
         first = [None if free else wanted, remembered.get(name)]
-        chosen[name] = _first_free([port for port in first if port], taken=set(chosen.values()))
+        chosen[name] = _first_free([port for port in first if port], own, taken=set(chosen.values()))
     state.write(file, json.dumps(chosen, indent=2))
     return chosen
 
@@ -59,9 +61,13 @@ def _asked(variable: str, usual: int) -> int:
     return int(text)
 
 
-def _first_free(wanted: list[int], taken: set[int]) -> int:
-    # Each process begins at a place of its own: two that start at once would else find the same port free.
-    own = _FREE_RANGE[os.getpid() * _OWN % len(_FREE_RANGE) :][:_OWN]
+def _own(state: StateFolder) -> range:
+    """Each stack begins at a place of its own: two that start at once would else find the same port free."""
+    place = crc32(f"{os.getpid()} {state.root}".encode()) % (len(_FREE_RANGE) // _OWN)
+    return _FREE_RANGE[place * _OWN :][:_OWN]
+
+
+def _first_free(wanted: list[int], own: list[int], taken: set[int]) -> int:
     candidates: list[int] = [*wanted, *own, *random.sample(_FREE_RANGE, 200)]
     for port in candidates:
         if port not in taken and _free(port):
