@@ -22,6 +22,7 @@ from services.inference.served_model import ServedModel
 from services.inference.shared_memory import SharedMemory
 
 _AHEAD = 256
+_FEW_BYTES = 2048
 
 Step = Sequence[tuple[UUID, Stored | None]]
 """Rows that are taken together, each with where its content is; None when it was deleted."""
@@ -155,5 +156,12 @@ class _Taking:
                 return
             contents, self._ready = self._ready, []
             began = time.perf_counter()
-            await timed("prepare", self._parts.in_thread(partial(self.preparation.value.add, contents)))
+            await timed("prepare", self._add(contents))
             self.preparing += time.perf_counter() - began
+
+    async def _add(self, contents: Sequence[Content]) -> None:
+        """In a thread, unless that would cost more than the work."""
+        if sum(len(content.body) for content in contents) <= _FEW_BYTES:
+            self.preparation.value.add(contents)
+        else:
+            await self._parts.in_thread(partial(self.preparation.value.add, contents))

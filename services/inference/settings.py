@@ -19,7 +19,9 @@ class InferenceSettings(SharedSettings, ObjectStoreSettings, EgressSettings, Ope
     inference_metrics_port: int = Field(default=8002, ge=1, le=65535, description="port of health and metrics")
     inference_purpose: Literal["run", "preview"] = Field(default="run", description="which segments this worker takes")
     inference_lanes: int = Field(default=2, ge=1, le=16, description="segments a worker holds at once")
-    inference_batches_in_flight: int = Field(default=4, ge=1, le=64, description="batches a lane has under way")
+    inference_batches_in_flight: int = Field(
+        default=12, ge=1, le=64, description="batches a lane has under way; large ones are fewer, but four"
+    )
     inference_content_bytes: int = Field(
         default=512 * 1024 * 1024,
         ge=1024 * 1024,

@@ -17,7 +17,7 @@ from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
 from services.inference.names import NameEmbedder
 from services.inference.pipeline import Lane, Pipeline
-from services.inference.places import Places
+from services.inference.places import Places, most_batches
 from services.inference.reuse import reuse_known
 from services.inference.segments import Claim, Lease, LeaseLost, UnreadableRun
 from services.inference.served_models import ServedModels
@@ -217,7 +217,9 @@ class Worker:
         """By the instances of the model; a single lane must be able to keep all of them busy."""
         instances = await self._parts.servers.instances(claim.configuration)
         self._parts.calls.settle(claim.configuration.triton_model, instances)
-        lane.places.limit = self._settings.inference_batches_in_flight * max((instances or 1) // 2, 1)
+        card = claim.configuration.card
+        most = min(self._settings.inference_batches_in_flight, most_batches(card.inputs, card.max_batch_size))
+        lane.places.limit = most * max((instances or 1) // 2, 1)
 
     async def _fail(self, model_run_id: UUID, reason: str) -> None:
         async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
