@@ -35,7 +35,8 @@ async def test_another_threshold_asks_no_model(stack: StackProcess, gateway: Gat
     frontend = await set_up(gateway, _ONTOLOGY, files)
     model = await frontend.model("object_detection")
     before = await _inferences(stack)
-    run = await _ended(frontend, await gateway.post(f"{frontend.path}/model-runs", await frontend.wanted(model, 0.5)))
+    wanted = {**await frontend.wanted(model, 0.5), "reuse": False}
+    run = await _ended(frontend, await gateway.post(f"{frontend.path}/model-runs", wanted))
     path = f"/v1/model-runs/{run['id']}"
     made = await _inferences(stack)
     assert made != before, "the run itself asked the model"

@@ -56,7 +56,7 @@ async def test_memory_is_shared_again_when_triton_is_back(stack: StackProcess) -
         await _completes(frontend, await _under_way(frontend))
     async with httpx2.AsyncClient() as client:
         said = (await client.get(f"{stack.addresses.inference_metrics_url}/metrics")).text
-    assert f'prelabel_triton_shares_memory{{address="{stack.addresses.triton_url}"}} 1.0' in said
+    assert f'prelabel_inference_shares_memory{{address="{stack.addresses.triton_url}"}} 1.0' in said
 
 
 async def test_a_killed_worker_leaves_its_memory_to_be_swept(stack: StackProcess) -> None:

@@ -260,7 +260,8 @@ async def test_events_are_read_from_any_offset(admin: httpx2.AsyncClient) -> Non
 async def test_who_asks_for_trimmed_events_is_told_so(api: Api, admin: httpx2.AsyncClient) -> None:
     project = await make_project(admin, ontology=TREE)
     path = f"/v1/projects/{project['id']}/events"
-    await trim_events(api.resources.sessions, Retention(timedelta(days=1), 1))
+    while await trim_events(api.resources.sessions, Retention(timedelta(days=1), 1)):
+        pass  # so many streams at once, and other tests have made theirs
     found = (await admin.get(path)).json()
     assert (found["recovered"], found["first_offset"], found["head"]) == (False, 2, 2)
     assert [item["offset"] for item in found["items"]] == [2]
