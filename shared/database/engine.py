@@ -31,6 +31,9 @@ DATABASE_ERRORS: tuple[type[Exception], ...] = (
 )
 """What a lost or refused connection may raise: asyncpg's own too, when it connects and when it copies."""
 
+# The last when the server's farewell arrives just while the connection is asked.
+_LOST: tuple[type[Exception], ...] = (*DATABASE_ERRORS, asyncpg.InternalClientError)
+
 
 def create_engine(settings: SharedSettings, application_name: str, *, idle_seconds: float | None = None) -> AsyncEngine:
     """A pool of `database_pool_size` connections; every statement and idle transaction has a time limit.
@@ -80,7 +83,7 @@ def _check(connection: AdaptedConnection, record: ConnectionPoolEntry, proxy: An
     if time.monotonic() - used_at > _UNUSED_SECONDS:
         try:
             connection.run_async(_ask)
-        except DATABASE_ERRORS as error:
+        except _LOST as error:
             raise DisconnectionError from error
 
 

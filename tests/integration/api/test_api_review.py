@@ -187,7 +187,7 @@ async def test_what_is_not_shown_cannot_be_decided(api: Api, workspace: Workspac
     feature, row = UUID(stage.features["Person"]), stage.rows[0]
     wrong = [
         ("pl_nonsense", "unknown_pre_label"),
-        (desk.ids[0][:-1] + ("A" if desk.ids[0][-1] != "A" else "E"), "pre_label_not_shown"),
+        (desk.ids[0][:-1] + ("A" if desk.ids[0][-1] != "A" else "Q"), "pre_label_not_shown"),
         (desk.ids[2], "unknown_pre_label"),
         (theirs.ids[0], "unknown_pre_label"),
         (str(PreLabelId(theirs.run_id, row, 0, feature)), "pre_label_not_shown"),
