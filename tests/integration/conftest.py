@@ -7,12 +7,14 @@ import pytest
 from services.inference.settings import InferenceSettings
 from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.object_store import ObjectStore
+from shared.signals import Signals
+from tests.support.workers import make_signals
 from tests.support.world import World, make_world
 
 
 @pytest.fixture
 async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(), "test")
+    engine = create_engine(InferenceSettings(database_pool_size=20), "test")
     yield create_sessions(engine)
     await engine.dispose()
 
@@ -20,3 +22,10 @@ async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Session
 @pytest.fixture
 async def world(sessions: Sessions, object_store_url: str) -> World:
     return await make_world(sessions, ObjectStore(object_store_url), "text")
+
+
+@pytest.fixture
+async def signals(service_environment: dict[str, str]) -> AsyncIterator[Signals]:
+    signals = make_signals()
+    yield signals
+    await signals.close()

@@ -4,7 +4,6 @@ The graphs are small and made here, so that what must come out is known to the p
 """
 
 import io
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,8 +14,7 @@ from onnx import helper, numpy_helper
 from PIL import Image
 from pycocotools import mask as coco
 
-from services.inference.settings import InferenceSettings
-from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.database.engine import Sessions
 from shared.database.tables import DetectionRow
 from shared.model_card import BuiltModel, ModelCard
 from shared.model_files import model_file_key
@@ -31,13 +29,6 @@ COLOURS = ("red", "green", "blue")
 RED, GREEN, BLUE = (240, 10, 20), (5, 200, 30), (30, 40, 220)
 PIXELS = {"datatype": "FP32", "layout": "nchw", "scale": 1 / 255}
 SIDE = 64
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
 
 
 def constant(name: str, array: Any) -> Any:

@@ -8,12 +8,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from services.inference.settings import InferenceSettings
 from shared.contracts.envelope import Envelope
 from shared.contracts.event import Event
 from shared.contracts.events import ApiKeyCreated, BatchCreated, ModelRunCompleted
 from shared.contracts.jobs import Doorbell
-from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.database.engine import Sessions
 from shared.database.event_log import LoggedEvent, read_events, read_head
 from shared.database.tables import ProjectRow
 from shared.database.unit_of_work import unit_of_work
@@ -29,13 +28,6 @@ ACTOR = "member:test"
 
 class Undone(Exception):
     """Rolls a unit of work back."""
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
 
 
 @pytest.fixture

@@ -9,34 +9,12 @@ from sqlalchemy import text
 
 from services.inference import segments
 from services.inference.fencing import cut_off
-from services.inference.settings import InferenceSettings
-from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.unit_of_work import unit_of_work
-from shared.object_store import ObjectStore
 from shared.signals import Signals
-from tests.support.workers import make_signals, submit_numbers
-from tests.support.world import World, make_world
+from tests.support.workers import submit_numbers
+from tests.support.world import World
 
 _LEASE_SECONDS = 1.0
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
-
-
-@pytest.fixture
-async def world(sessions: Sessions, object_store_url: str) -> World:
-    return await make_world(sessions, ObjectStore(object_store_url), "text")
-
-
-@pytest.fixture
-async def signals(service_environment: dict[str, str]) -> AsyncIterator[Signals]:
-    signals = make_signals()
-    yield signals
-    await signals.close()
 
 
 @pytest.fixture

@@ -1,29 +1,20 @@
 """What the image models of the catalog find, through the real Triton and a worker."""
 
 import io
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from shapely import Point
 
-from services.inference.settings import InferenceSettings
 from shared.alignment import AlignmentEntry
 from shared.annotations import ANNOTATION, BoundingBox, FeatureType, Mask, Polygon
-from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.database.engine import Sessions
 from shared.database.tables import DetectionRow
 from shared.object_store import ObjectStore
 from tests.support.servers import MODELS, PICTURES
 from tests.support.workers import until_ended, working
 from tests.support.world import World, built_models, make_world
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from services.inference.machinery import Machinery
 from services.inference.settings import InferenceSettings
 from services.inference.triton import Triton
 from services.inference.worker import Worker
-from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.database.engine import Sessions
 from shared.egress import Egress
 from shared.hints import Hints
 from shared.model_card import BuiltModel
@@ -24,13 +24,6 @@ from tests.support.servers import MODELS, PICTURES
 from tests.support.world import World, built_models, entry, make_world
 
 DETECTOR, CLASSIFIER = "detect-nanodet", "classify-efficientnet"
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Leases: one worker a segment, no right to write without it, runs in turn, and a killer among the rows is found."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -19,20 +18,16 @@ from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
 from services.inference.results import Failed, Outcomes, Succeeded
 from services.inference.segments import Claim, LeaseLost
-from services.inference.settings import InferenceSettings
 from shared.alignment import Alignment
 from shared.annotations import Canvas, Classification, FeatureType
-from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.unit_of_work import unit_of_work
 from shared.ids import new_id
-from shared.object_store import ObjectStore
 from shared.signals import Signals
 from tests.support.workers import (
     MODEL,
     FakeTriton,
     Numbers,
     add_numbers,
-    make_signals,
     submit_numbers,
     until_ended,
     until_true,
@@ -42,25 +37,6 @@ from tests.support.world import World, entry, make_world
 
 LEASE_SECONDS = 10.0
 ALIGNMENT = Alignment(entries=(entry("even", 0.5, FeatureType.RADIO),))
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(database_pool_size=20), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
-
-
-@pytest.fixture
-async def world(sessions: Sessions, object_store_url: str) -> World:
-    return await make_world(sessions, ObjectStore(object_store_url), "text")
-
-
-@pytest.fixture
-async def signals(service_environment: dict[str, str]) -> AsyncIterator[Signals]:
-    signals = make_signals()
-    yield signals
-    await signals.close()
 
 
 async def claim(world: World, signals: Signals, holder: str = "w", held: tuple[UUID, ...] = ()) -> Claim | None:

@@ -1,17 +1,14 @@
 """Progress: what the tables say, once for each move, and the last value in the end."""
 
-from collections.abc import AsyncIterator
 from typing import Any, cast
 from uuid import UUID
 
-import pytest
 from sqlalchemy import text
 
 from services.inference.progress import ProgressReporter
 from services.inference.segments import Claim, claim
-from services.inference.settings import InferenceSettings
 from shared.contracts.progress import Progress
-from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.database.engine import Sessions
 from shared.database.unit_of_work import transaction, unit_of_work
 from shared.hints import Hints
 from shared.object_store import ObjectStore
@@ -30,13 +27,6 @@ class Ear:
         if not self.too_soon:
             self.heard.append(progress)
         return not self.too_soon
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
 
 
 async def held(world: World) -> Claim:

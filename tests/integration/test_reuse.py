@@ -1,7 +1,6 @@
 """A result the workspace has is copied: equal detections without a call of the model, seen as this run wants it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -13,10 +12,9 @@ from services.inference import reuse
 from services.inference.decoders import DECODERS
 from services.inference.recipe import recipe_key
 from services.inference.segments import Claim, LeaseLost, claim
-from services.inference.settings import InferenceSettings
 from shared.alignment import AlignmentEntry, Target
 from shared.annotations import FeatureType
-from shared.database.engine import Sessions, create_engine, create_sessions
+from shared.database.engine import Sessions
 from shared.database.tables import DataRowContentRow, DetectionRow, ModelRunRow, ProjectRow, RowOutcomeRow
 from shared.database.unit_of_work import unit_of_work
 from shared.ids import new_id
@@ -46,18 +44,6 @@ def chooses(model_class: str, threshold: float, feature: UUID) -> AlignmentEntry
 
 PARITY = new_id()
 ENTRIES = (chooses("even", 0.5, PARITY), chooses("odd", 0.5, PARITY))
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
-
-
-@pytest.fixture
-async def world(sessions: Sessions, object_store_url: str) -> World:
-    return await make_world(sessions, ObjectStore(object_store_url), "text")
 
 
 async def submit(world: World, rows: list[UUID], entries: tuple[AlignmentEntry, ...] = ENTRIES, **frozen: Any) -> UUID:

@@ -3,52 +3,28 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
-from services.inference.settings import InferenceSettings
 from services.inference.triton import ModelAway, ModelRejected
 from shared.contracts.events import TERMINAL_STATES
 from shared.contracts.run_verbs import RunVerb
-from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.errors import Conflict
-from shared.object_store import ObjectStore
 from shared.signals import Signals
 from tests.support.verbs import counted, do, events
 from tests.support.workers import (
     MODEL,
     FakeTriton,
     Numbers,
-    make_signals,
     submit_numbers,
     until_ended,
     until_true,
     working,
 )
-from tests.support.world import World, make_world
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(database_pool_size=20), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
-
-
-@pytest.fixture
-async def world(sessions: Sessions, object_store_url: str) -> World:
-    return await make_world(sessions, ObjectStore(object_store_url), "text")
-
-
-@pytest.fixture
-async def signals(service_environment: dict[str, str]) -> AsyncIterator[Signals]:
-    signals = make_signals()
-    yield signals
-    await signals.close()
+from tests.support.world import World
 
 
 async def test_a_pause_in_mid_run_keeps_what_is_stored_and_a_resume_does_the_rest(

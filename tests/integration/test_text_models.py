@@ -1,33 +1,18 @@
 """The catalog's models for texts, through the real Triton and a real worker: what is found, and where."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import numpy as np
 import pytest
 
-from services.inference.settings import InferenceSettings
 from services.inference.triton import ModelRejected, Triton
-from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.tables import DetectionRow
-from shared.object_store import ObjectStore
 from tests.support.servers import MODELS
 from tests.support.workers import until_ended, working
-from tests.support.world import World, built_models, make_world
+from tests.support.world import World, built_models
 
 OFFENSIVE, ENTITIES, CRITERIA = "text-offensive", "entities-spacy", "embed-minilm"
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
-
-
-@pytest.fixture
-async def world(sessions: Sessions, object_store_url: str) -> World:
-    return await make_world(sessions, ObjectStore(object_store_url), "text")
 
 
 async def found(

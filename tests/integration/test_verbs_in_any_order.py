@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, get_args
@@ -20,45 +19,23 @@ from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
 from services.inference.results import Failed, Outcomes, Succeeded
 from services.inference.segments import Claim, LeaseLost
-from services.inference.settings import InferenceSettings
 from shared.annotations import Canvas, Classification
 from shared.contracts.events import TERMINAL_STATES
 from shared.contracts.run_verbs import OPEN, VERBS, RunVerb, allowed_verbs
-from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.tables import RowOutcomeRow
 from shared.database.unit_of_work import unit_of_work
 from shared.errors import Conflict
-from shared.object_store import ObjectStore
 from shared.signals import Signals
 from shared.telemetry import logger
 from tests.support.verbs import counted, do, events
-from tests.support.workers import make_signals, submit_numbers
-from tests.support.world import World, make_world
+from tests.support.workers import submit_numbers
+from tests.support.world import World
 
 _SEEDS = range(6)
 _STEPS = 80
 _RARELY = 0.08
 
 log = logger(__name__)
-
-
-@pytest.fixture
-async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Sessions]:
-    engine = create_engine(InferenceSettings(database_pool_size=20), "test")
-    yield create_sessions(engine)
-    await engine.dispose()
-
-
-@pytest.fixture
-async def world(sessions: Sessions, object_store_url: str) -> World:
-    return await make_world(sessions, ObjectStore(object_store_url), "text")
-
-
-@pytest.fixture
-async def signals(service_environment: dict[str, str]) -> AsyncIterator[Signals]:
-    signals = make_signals()
-    yield signals
-    await signals.close()
 
 
 @dataclass
