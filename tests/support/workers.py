@@ -167,9 +167,10 @@ async def working(
             yield running
         finally:
             await running.stop()
-    await asyncio.gather(triton.close(), egress.close(), signals.close())
-    if memory is not None:
-        memory.close()
+            # Also when the test failed: what stays open would fail another one.
+            await asyncio.gather(triton.close(), egress.close(), signals.close())
+            if memory is not None:
+                memory.close()
 
 
 async def until_ended(world: World, run_id: UUID, seconds: float = 30) -> str:
