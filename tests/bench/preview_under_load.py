@@ -11,9 +11,9 @@ import time
 from deploy.local.demo.client import Json, subscribed
 from tests.bench.measure import Measurement, Pairs, machine
 from tests.bench.stage import Stage, staged
-from tests.support.stack import Frontend
+from tests.support.stack import Frontend, until_ended
 from tests.support.stand_ins import sleeps
-from tests.support.texts import configuration, make_known, set_up_texts, until_ended
+from tests.support.texts import configuration, make_known, set_up_texts
 
 _LARGE, _SECOND, _SAMPLE, _PREVIEWS = 40_000, 8_000, 20, 6
 _SLUG = "sleeps"
@@ -30,7 +30,7 @@ async def measure() -> Measurement:
         loaded = await _previews(stage, small, _PREVIEWS)
         share = await _share(stage, run, second)
         await stage.gateway.post(f"/v1/model-runs/{run['id']}/cancel", {"results": "discard"})
-        await until_ended(stage.gateway, run["id"])
+        await until_ended(stage.gateway, f"/v1/model-runs/{run['id']}")
         idle += await _previews(stage, small, _PREVIEWS - len(idle))
     return _measurement(loaded, idle, share)
 
@@ -78,7 +78,7 @@ async def _preview(stage: Stage, frontend: Frontend) -> float:
 async def _share(stage: Stage, run: Json, second: Frontend) -> float:
     before = await _done(stage, run)
     other = await _submit(stage, second)
-    await until_ended(stage.gateway, other["id"])
+    await until_ended(stage.gateway, f"/v1/model-runs/{other['id']}")
     after = await _done(stage, run)
     if after >= _LARGE:
         raise RuntimeError("the large run ended too soon")

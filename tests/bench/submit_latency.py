@@ -11,8 +11,9 @@ import time
 
 from tests.bench.measure import Measurement, machine
 from tests.bench.stage import Stage, staged
+from tests.support.stack import until_ended
 from tests.support.stand_ins import answers_constant, calls
-from tests.support.texts import configuration, set_up_texts, until_ended
+from tests.support.texts import configuration, set_up_texts
 
 _RUNS, _ROWS, _PAUSE_SECONDS = 120, 16, 0.15
 _SLUG = "answers-constant"
@@ -52,7 +53,7 @@ async def _submit_runs(stage: Stage) -> tuple[list[float], list[float]]:
         began = time.time()
         run = await stage.gateway.post(f"{frontend.path}/model-runs", wanted)
         answered = time.time()
-        await until_ended(stage.gateway, run["id"])
+        await until_ended(stage.gateway, f"/v1/model-runs/{run['id']}")
         if number:  # the first one warms
             sent.append(began)
             accepted.append(answered)

@@ -1,13 +1,11 @@
 """Another threshold for a run that has ended, on the real stack: no model is asked, as Triton's own statistics say."""
 
-import asyncio
-
 import httpx2
 
 from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json
 from tests.support.servers import PICTURES
-from tests.support.stack import Frontend, set_up
+from tests.support.stack import set_up, until_ended
 
 _ONTOLOGY: Json = {"tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat")]}
 _NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "grace_hopper.jpg")
@@ -23,21 +21,14 @@ async def _inferences(stack: StackProcess) -> dict[str, tuple[int, int]]:
     }
 
 
-async def _ended(frontend: Frontend, run: Json) -> Json:
-    async with asyncio.timeout(60):
-        while (found := await frontend.gateway.get(f"/v1/model-runs/{run['id']}"))["finished_at"] is None:
-            await asyncio.sleep(0.1)
-    return found
-
-
 async def test_another_threshold_asks_no_model(stack: StackProcess, gateway: Gateway) -> None:
     files = [(name, (PICTURES / name).read_bytes()) for name in _NAMES]
     frontend = await set_up(gateway, _ONTOLOGY, files)
     model = await frontend.model("object_detection")
     before = await _inferences(stack)
     wanted = {**await frontend.wanted(model, 0.5), "reuse": False}
-    run = await _ended(frontend, await gateway.post(f"{frontend.path}/model-runs", wanted))
-    path = f"/v1/model-runs/{run['id']}"
+    path = f"/v1/model-runs/{(await gateway.post(f'{frontend.path}/model-runs', wanted))['id']}"
+    await until_ended(gateway, path)
     made = await _inferences(stack)
     assert made != before, "the run itself asked the model"
     sure = {(one["id"], one["confidence"]) async for one in gateway.pages(f"{path}/pre-labels")}

@@ -8,7 +8,7 @@ import httpx2
 from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json
 from tests.support.servers import PICTURES
-from tests.support.stack import Frontend, set_up
+from tests.support.stack import Frontend, set_up, until_ended
 
 ONTOLOGY: Json = {"tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat")]}
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "grace_hopper.jpg")
@@ -23,9 +23,7 @@ async def _inferences(stack: StackProcess) -> dict[str, int]:
 
 async def _run(frontend: Frontend, wanted: Json) -> Json:
     run = await frontend.gateway.post(f"{frontend.path}/model-runs", wanted)
-    async with asyncio.timeout(120):
-        while (now := await frontend.gateway.get(f"/v1/model-runs/{run['id']}"))["finished_at"] is None:
-            await asyncio.sleep(0.1)
+    now = await until_ended(frontend.gateway, f"/v1/model-runs/{run['id']}")
     assert now["state"] == "completed"
     return now
 

@@ -11,11 +11,10 @@ from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json
 from services.inference.shared_memory import FOLDER, PREFIX
 from tests.support.servers import PICTURES
-from tests.support.stack import Frontend, set_up
+from tests.support.stack import Frontend, set_up, until_ended
 
 _ONTOLOGY: Json = {"tools": [{"type": "bounding_box", "name": "Person"}, {"type": "bounding_box", "name": "Cat"}]}
 _ROWS = 90
-_ENDED = {"completed", "completed_with_errors", "failed", "cancelled"}
 
 
 @asynccontextmanager
@@ -40,9 +39,7 @@ async def _under_way(frontend: Frontend) -> Json:
 
 
 async def _completes(frontend: Frontend, run: Json) -> None:
-    async with asyncio.timeout(120):
-        while (found := await frontend.gateway.get(f"/v1/model-runs/{run['id']}"))["state"] not in _ENDED:
-            await asyncio.sleep(0.2)
+    found = await until_ended(frontend.gateway, f"/v1/model-runs/{run['id']}")
     assert (found["state"], found["succeeded"], found["failed"]) == ("completed", _ROWS, 0)
 
 

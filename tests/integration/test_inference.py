@@ -1,26 +1,14 @@
 """A worker on real parts: what it finds, what it stores, and that one bad row costs no neighbour."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
 
-from services.inference.inputs.content import ContentReader
-from services.inference.machinery import Machinery
-from services.inference.settings import InferenceSettings
-from services.inference.triton import Triton
-from services.inference.worker import Worker
 from shared.database.engine import Sessions
-from shared.egress import Egress
-from shared.hints import Hints
 from shared.model_card import BuiltModel
 from shared.object_store import ObjectStore
-from shared.queue import JobQueue
-from shared.signals import Signals
 from tests.support.servers import MODELS, PICTURES
+from tests.support.workers import until_ended, working
 from tests.support.world import World, built_models, entry, make_world
 
 DETECTOR, CLASSIFIER = "detect-nanodet", "classify-efficientnet"
@@ -29,36 +17,6 @@ DETECTOR, CLASSIFIER = "detect-nanodet", "classify-efficientnet"
 @pytest.fixture
 async def world(sessions: Sessions, object_store_url: str) -> World:
     return await make_world(sessions, ObjectStore(object_store_url))
-
-
-@asynccontextmanager
-async def working(world: World, **changed: object) -> AsyncIterator[Worker]:
-    """A worker as its process runs it, without the doorbell: it finds the work by looking."""
-    settings = InferenceSettings(inference_poll_seconds=0.1, **changed)  # type: ignore[arg-type]
-    redis_url = settings.redis_url.get_secret_value()
-    signals = Signals(JobQueue(redis_url), Hints(redis_url))
-    egress = Egress(settings)
-    triton = Triton(settings.triton_url, settings.inference_deadline_seconds)
-    with ThreadPoolExecutor(2) as threads:
-        worker = Worker(
-            Machinery(settings, world.sessions, world.store, ContentReader(world.store, egress), triton, threads),
-            signals,
-        )
-        tasks = [asyncio.create_task(task) for task in (worker.work(), worker.beat(), worker.keeper.keep())]
-        yield worker
-        worker.stop()
-        await asyncio.wait({tasks[0]}, timeout=20)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.gather(triton.close(), egress.close(), signals.close())
-
-
-async def until_ended(world: World, run_id: UUID, seconds: float = 60) -> str:
-    async with asyncio.timeout(seconds):
-        while (run := await world.run(run_id)).finished_at is None:
-            await asyncio.sleep(0.05)
-    return run.state
 
 
 async def submitted(world: World, slug: str, rows: list[UUID], *classes: tuple[str, float]) -> tuple[UUID, BuiltModel]:

@@ -11,7 +11,7 @@ import pytest
 from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json, subscribed
 from tests.support.servers import PICTURES
-from tests.support.stack import Frontend, set_up
+from tests.support.stack import Frontend, set_up, until_ended
 
 ONTOLOGY: Json = {
     "tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat", "Cup")],
@@ -35,16 +35,9 @@ def _noise(count: int) -> list[tuple[str, bytes]]:
     return [(f"noise-{n:04}.png", cv2.imencode(".png", one)[1].tobytes()) for n, one in enumerate(drawn)]
 
 
-async def _ended(gateway: Gateway, path: str, seconds: float = 60) -> Json:
-    async with asyncio.timeout(seconds):
-        while (found := await gateway.get(path))["finished_at"] is None:
-            await asyncio.sleep(0.05)
-    return found
-
-
 async def _preview(frontend: Frontend, **wanted: Any) -> Json:
     made = await frontend.gateway.post(f"{frontend.path}/previews", wanted)
-    return await _ended(frontend.gateway, f"/v1/previews/{made['id']}")
+    return await until_ended(frontend.gateway, f"/v1/previews/{made['id']}")
 
 
 async def _pre_labels(gateway: Gateway, path: str) -> list[Json]:
@@ -72,7 +65,7 @@ async def test_a_preview_shows_what_its_run_shows(
 
     wanted = {"preview_id": preview["id"], "alignment_version": preview["alignment_version"], "reuse": False}
     run = await gateway.post(f"{frontend.path}/model-runs", wanted)
-    ended = await _ended(gateway, f"/v1/model-runs/{run['id']}")
+    ended = await until_ended(gateway, f"/v1/model-runs/{run['id']}")
     assert ended["alignment"] == preview["alignment"]
     assert (ended["state"], ended["detections"]) == (preview["state"], preview["detections"])
     assert await _pre_labels(gateway, f"/v1/model-runs/{run['id']}") == shown

@@ -1,5 +1,6 @@
 """The whole stack as processes, on free ports and a state folder of its own, and a frontend's first steps with it."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,14 @@ async def gateway(stack: StackProcess) -> AsyncIterator[Gateway]:
     found = Gateway(stack.addresses.api_url, stack.api_key)
     yield found
     await found.close()
+
+
+async def until_ended(gateway: Gateway, path: str, seconds: float = 120) -> Json:
+    """A run or a preview in its last state, by looking."""
+    async with asyncio.timeout(seconds):
+        while (found := await gateway.get(path))["finished_at"] is None:
+            await asyncio.sleep(0.05)
+    return found
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,3 @@ async def run_to_its_end(frontend: Frontend, notifier_url: str, wanted: Json) ->
             if event.get("subject", {}).get("id") == run["id"] and event["type"] in _TERMINAL:
                 return event
     raise RuntimeError("the socket closed before the run ended")
-
-
-async def until_ended(gateway: Gateway, run_id: str, seconds: float = 120) -> Json:
-    """The run in its last state, by looking."""
-    async with asyncio.timeout(seconds):
-        while (run := await gateway.get(f"/v1/model-runs/{run_id}"))["finished_at"] is None:
-            await asyncio.sleep(0.05)
-    return run
