@@ -16,6 +16,7 @@ from shared.settings import EgressSettings, WebhookHostSettings
 _MAX_REDIRECTS = 3
 _LONGEST_SECONDS = 60.0  # in all: a host may send a byte now and then for ever
 _TIMEOUT = httpx.Timeout(10, connect=5)
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
 
 class ContentUnavailable(PrelabelError):
@@ -65,8 +66,13 @@ def webhook_hosts(settings: WebhookHostSettings) -> HostRules:
     return HostRules.of(settings.allowed_webhook_hosts or None, private=settings.allow_private_webhook_hosts)
 
 
-def guarded_client(rules: HostRules) -> httpx.AsyncClient:
-    """Raises HostNotAllowed for what the rules forbid, redirects too, and SSRFProtectionError for an address."""
+def guarded_client(
+    rules: HostRules, *, timeout: httpx.Timeout = _TIMEOUT, limits: httpx.Limits = _LIMITS
+) -> httpx.AsyncClient:
+    """Raises HostNotAllowed for what the rules forbid, redirects too, and SSRFProtectionError for an address.
+
+    A redirect to a name that is none (`http://xn--zz/`) raises UnicodeError: httpx lets it through.
+    """
 
     async def may_ask(request: httpx.Request) -> None:
         # Every redirect too, before a name is looked up or a port is knocked at.
@@ -80,7 +86,8 @@ def guarded_client(rules: HostRules) -> httpx.AsyncClient:
 
     client = httpx.AsyncClient(
         trust_env=False,
-        timeout=_TIMEOUT,
+        timeout=timeout,
+        limits=limits,
         follow_redirects=True,
         max_redirects=_MAX_REDIRECTS,
         event_hooks={"request": [may_ask]},
@@ -107,7 +114,7 @@ class Egress:
                 raise HostNotAllowed
             async with asyncio.timeout(_LONGEST_SECONDS), self._client.stream("GET", uri) as response:
                 return await _body(response, max_bytes)
-        except HostNotAllowed as error:
+        except (HostNotAllowed, UnicodeError) as error:
             raise ContentUnavailable(
                 "host_not_allowed", "the host of this URI is not allowed by the configuration"
             ) from error

@@ -7,6 +7,9 @@ import structlog
 
 from shared.settings import SharedSettings
 
+_TELL_URLS = ("httpx", "httpx2", "httpcore", "httpcore2")
+"""Loggers that write whole URLs of what is asked outside, and those hold tokens and signatures."""
+
 
 def configure_logging(settings: SharedSettings, service: str) -> None:
     """Send everything, the standard library's records included, to stdout in one format."""
@@ -44,6 +47,8 @@ def configure_logging(settings: SharedSettings, service: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
+    for name in _TELL_URLS:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     structlog.contextvars.bind_contextvars(service=service)
 
 

@@ -1,12 +1,14 @@
 """Prelabel's own processes: migrations and first key, then the services."""
 
+import math
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.http import answers_ok
-from deploy.local.service import Service, Stopping
+from deploy.local.service import Service, ServiceUnusable, Stopping
 from deploy.local.state import StateFolder
 from deploy.local.triton import ModelStore
 
@@ -66,7 +68,15 @@ def application(
 
 
 def _drain(module: str) -> Mapping[str, str]:
-    return {name: os.environ.get(name) or seconds for name, seconds in _DRAINS[module].items()}
+    return {name: _seconds(name, usual) for name, usual in _DRAINS[module].items()}
+
+
+def _seconds(variable: str, usual: str) -> str:
+    text = os.environ.get(variable) or usual
+    with suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return text
+    raise ServiceUnusable(f"{variable}={text} is no number of seconds")
 
 
 def _once(name: str, arguments: tuple[str, ...], after: str, environment: Mapping[str, str]) -> Service:

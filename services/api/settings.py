@@ -56,6 +56,6 @@ class WorkerSettings(SharedSettings, OperationSettings):
         default=30, gt=0, description="older events leave the log, notifications among them; read what you miss anew"
     )
     events_kept: int = Field(
-        default=1_000_000, ge=1, description="events kept at most of one project, whatever their age"
+        default=1_000_000, ge=1, description="events kept at most of one stream, whatever their age"
     )
     events_trim_seconds: float = Field(default=60, gt=0, description="how often it is looked for events that may go")

@@ -94,6 +94,7 @@ class PostgresLog:
                 select(
                     StreamRow.epoch,
                     EventRow.offset,
+                    EventRow.event_id,
                     EventRow.type,
                     EventRow.subject_kind,
                     EventRow.subject_id,

@@ -23,7 +23,9 @@ WEBHOOK_SECONDS = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 WEBHOOKS_IN_FLIGHT = Gauge("prelabel_notifier_webhooks_in_flight", "Attempts under way")
-WEBHOOKS_SWITCHED_OFF = Counter("prelabel_notifier_webhooks_switched_off", "Webhooks switched off after long failure")
+WEBHOOKS_SWITCHED_OFF = Counter(
+    "prelabel_notifier_webhooks_switched_off", "Webhooks switched off, after long failure or by a 410"
+)
 WEBHOOK_HISTORY_LOST = Counter(
     "prelabel_notifier_webhook_history_lost",
     "Times that events a webhook had not been told of were no longer in the log",

@@ -50,7 +50,10 @@ class NotifierSettings(SharedSettings, PageTokenSettings, WebhookHostSettings):
         "it has failed",
     )
     webhook_off_after_seconds: float = Field(
-        default=259_200, gt=0, description="a webhook is switched off when no attempt succeeded for this long"
+        default=259_200,
+        gt=0,
+        description="a webhook is switched off when no attempt succeeded for this long, and an event of it was in vain "
+        "for as long, or to its last attempt",
     )
     webhook_pending_max: int = Field(
         default=200, ge=1, description="deliveries of one webhook that wait at once; the rest stays in the log"

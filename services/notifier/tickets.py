@@ -5,13 +5,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import any_, delete, func, literal, or_, select
+from sqlalchemy import any_, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PostgresUUID
 
 from services.notifier.availability import unavailable_when_away
 from shared.database.engine import Sessions
-from shared.database.tables import ApiKeyRow, MemberRow, WebsocketTicketRow
+from shared.database.tables import KEY_SERVES, ApiKeyRow, MemberRow, WebsocketTicketRow
 from shared.database.unit_of_work import transaction
 from shared.errors import Unauthenticated
 
@@ -66,9 +66,7 @@ class Tickets:
                     .join(MemberRow, MemberRow.id == ApiKeyRow.member_id)
                     .where(
                         ApiKeyRow.id == any_(literal(list(api_key_ids), ARRAY(PostgresUUID(as_uuid=True)))),
-                        ApiKeyRow.revoked_at.is_(None),
-                        or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > func.now()),
-                        MemberRow.disabled_at.is_(None),
+                        KEY_SERVES,
                     )
                 )
                 return set(found)

@@ -56,6 +56,7 @@ _PURGE = text("""
         SELECT id FROM webhook_deliveries
         WHERE state <> 'pending' AND finished_at < now() - make_interval(secs => :kept)
         LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING id
 """)
 
 
@@ -135,9 +136,14 @@ class WebhookDeliveries:
             metrics.WEBHOOK_ATTEMPTS.labels(_OUTCOMES[delivery.state]).inc()
 
     async def purge(self) -> None:
-        """Some of what ended long ago."""
+        """What ended long ago; one transaction a page."""
+        while await self._purge_page() == _PURGED_AT_ONCE:
+            pass
+
+    async def _purge_page(self) -> int:
         async with transaction(self._sessions) as session:
-            await session.execute(_PURGE, {"kept": self._patience.kept_seconds, "limit": _PURGED_AT_ONCE})
+            gone = await session.execute(_PURGE, {"kept": self._patience.kept_seconds, "limit": _PURGED_AT_ONCE})
+            return len(gone.all())
 
     def _put_off(self, delivery: WebhookDeliveryRow, answer: Answer, now: datetime) -> None:
         pauses = self._patience.retry_seconds
@@ -147,6 +153,11 @@ class WebhookDeliveries:
         # Apart a little, so that all that failed in one moment does not come back in one.
         pause = max(pauses[delivery.attempts - 1] * uniform(*_JITTER), answer.retry_after_seconds)
         delivery.next_attempt_at = now + timedelta(seconds=pause)
+
+    def _is_hopeless(self, delivery: WebhookDeliveryRow, now: datetime) -> bool:
+        """Not the first trouble with an event after quiet days: it has failed for good, or waited for as long."""
+        waited = (now - delivery.created_at).total_seconds()
+        return delivery.state == "failed" or waited >= self._patience.off_after_seconds
 
     def _count_failure(
         self, work: UnitOfWork, webhook: WebhookRow, delivery: WebhookDeliveryRow, failure: tuple[Answer, datetime]
@@ -158,7 +169,7 @@ class WebhookDeliveries:
         failing_seconds = (now - webhook.failing_since).total_seconds()
         if answer.is_gone:
             webhook.state_reason = "the receiver answered 410: it is gone for good"
-        elif failing_seconds >= self._patience.off_after_seconds:
+        elif failing_seconds >= self._patience.off_after_seconds and self._is_hopeless(delivery, now):
             webhook.state_reason = (
                 f"no attempt succeeded for {failing_seconds / 3600:.1f} hours; the last: {answer.detail}"
             )

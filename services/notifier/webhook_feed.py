@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import BigInteger, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier import metrics
 from shared.database.engine import Sessions
-from shared.database.tables import EventRow, StreamRow, WebhookCursorRow, WebhookDeliveryRow, WebhookRow
+from shared.database.event_log import LoggedEvent, read_events, read_head
+from shared.database.tables import StreamRow, WebhookCursorRow, WebhookDeliveryRow, WebhookRow
 from shared.database.unit_of_work import transaction
 from shared.ids import new_id
 from shared.telemetry import logger
@@ -33,21 +33,6 @@ _BEHIND = text("""
     ORDER BY random()
     LIMIT :streams
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class _Logged:
-    """A row of the log, as a delivery keeps it."""
-
-    offset: int
-    event_id: UUID
-    type: str
-    subject_id: UUID
-    payload: str
-
-    @property
-    def is_of_a_project(self) -> bool:
-        return json.loads(self.payload)["data"].get("project_id") is not None
 
 
 class WebhookFeed:
@@ -75,65 +60,57 @@ async def _follow(session: AsyncSession, webhook_id: UUID, stream_id: UUID) -> N
     )
     if webhook is None:
         return
-    stream = await session.scalar(
-        select(StreamRow).where(StreamRow.id == stream_id, StreamRow.workspace_id == webhook.workspace_id)
-    )
-    if stream is None:
-        return
-    cursor = await _lock_cursor(session, webhook, stream)
+    cursor = await _lock_cursor(session, webhook, stream_id)
     if cursor is None:
-        return  # another notifier is at it
-    if _is_lost(cursor, stream):
-        metrics.WEBHOOK_HISTORY_LOST.inc()
-        log.warning("webhook_history_lost", webhook_id=str(webhook_id), stream_id=str(stream_id))
-    page = await _page(session, stream, cursor.offset)
+        return  # another notifier is at it, or there is no such stream any more
+    page = await _read_on(session, cursor)
     if page:
         cursor.offset = page[-1].offset
-        await _deliver(session, webhook, stream, page)
+        await _deliver(session, webhook, stream_id, page)
 
 
-async def _lock_cursor(session: AsyncSession, webhook: WebhookRow, stream: StreamRow) -> WebhookCursorRow | None:
-    first = insert(WebhookCursorRow).values(
-        webhook_id=webhook.id, stream_id=stream.id, workspace_id=webhook.workspace_id, epoch=stream.epoch, offset=0
-    )
-    await session.execute(first.on_conflict_do_nothing())
+async def _lock_cursor(session: AsyncSession, webhook: WebhookRow, stream_id: UUID) -> WebhookCursorRow | None:
+    """Made at the start of the stream, if there is none."""
+    first = select(
+        literal(webhook.id), StreamRow.id, StreamRow.workspace_id, StreamRow.epoch, literal(0, BigInteger)
+    ).where(StreamRow.id == stream_id, StreamRow.workspace_id == webhook.workspace_id)
+    names = ["webhook_id", "stream_id", "workspace_id", "epoch", "offset"]
+    await session.execute(insert(WebhookCursorRow).from_select(names, first).on_conflict_do_nothing())
     return await session.scalar(
         select(WebhookCursorRow)
-        .where(WebhookCursorRow.webhook_id == webhook.id, WebhookCursorRow.stream_id == stream.id)
+        .where(
+            WebhookCursorRow.webhook_id == webhook.id,
+            WebhookCursorRow.stream_id == stream_id,
+            WebhookCursorRow.workspace_id == webhook.workspace_id,
+        )
         .with_for_update(skip_locked=True)
     )
 
 
-def _is_lost(cursor: WebhookCursorRow, stream: StreamRow) -> bool:
-    """Whether what the cursor stands at is gone; it then moves to where the stream can be followed from."""
-    if cursor.epoch != stream.epoch:
-        cursor.epoch, cursor.offset = stream.epoch, stream.last_offset
-        return True
-    if cursor.offset < stream.first_offset - 1:
-        cursor.offset = stream.first_offset - 1
-        return True
-    return False
+async def _read_on(session: AsyncSession, cursor: WebhookCursorRow) -> Sequence[LoggedEvent]:
+    """From the locked cursor; what is gone from the log is counted as lost and passed over."""
+    head = await read_head(session, cursor.stream_id)
+    if head is None:
+        return []
+    lost = not head.reaches(cursor.epoch, cursor.offset)
+    if lost:
+        # In another epoch no place is known, and all from its start would be news of long ago.
+        nearest = min(max(cursor.offset, head.first_offset - 1), head.last_offset)
+        cursor.offset = nearest if cursor.epoch == head.epoch else head.last_offset
+        cursor.epoch = head.epoch
+    page = await read_events(session, cursor.stream_id, cursor.offset, _PAGE)
+    # The log may be trimmed between the two looks at it.
+    if lost or (page and page[0].offset != cursor.offset + 1):
+        metrics.WEBHOOK_HISTORY_LOST.inc()
+        log.warning("webhook_history_lost", webhook_id=str(cursor.webhook_id), stream_id=str(cursor.stream_id))
+    return page
 
 
-async def _page(session: AsyncSession, stream: StreamRow, after: int) -> list[_Logged]:
-    found = await session.execute(
-        select(EventRow.offset, EventRow.event_id, EventRow.type, EventRow.subject_id, EventRow.payload)
-        .where(
-            EventRow.stream_id == stream.id,
-            EventRow.workspace_id == stream.workspace_id,
-            EventRow.offset > after,
-        )
-        .order_by(EventRow.offset)
-        .limit(_PAGE)
-    )
-    return [_Logged(*row) for row in found]
-
-
-async def _deliver(session: AsyncSession, webhook: WebhookRow, stream: StreamRow, page: Sequence[_Logged]) -> None:
+async def _deliver(session: AsyncSession, webhook: WebhookRow, stream_id: UUID, page: Sequence[LoggedEvent]) -> None:
     wanted = [event for event in page if event.type in webhook.event_types]
-    if stream.id == stream.workspace_id:
+    if stream_id == webhook.workspace_id:
         # What notifies lies in the workspace's stream too. It is told once, in the order of its project.
-        wanted = [event for event in wanted if not event.is_of_a_project]
+        wanted = [event for event in wanted if not _is_of_a_project(event)]
     if not wanted:
         return
     rows = [
@@ -141,7 +118,7 @@ async def _deliver(session: AsyncSession, webhook: WebhookRow, stream: StreamRow
             "id": new_id(),
             "workspace_id": webhook.workspace_id,
             "webhook_id": webhook.id,
-            "stream_id": stream.id,
+            "stream_id": stream_id,
             "offset": event.offset,
             "event_id": event.event_id,
             "event_type": event.type,
@@ -152,3 +129,7 @@ async def _deliver(session: AsyncSession, webhook: WebhookRow, stream: StreamRow
         for event in wanted
     ]
     await session.execute(insert(WebhookDeliveryRow).values(rows).on_conflict_do_nothing())
+
+
+def _is_of_a_project(event: LoggedEvent) -> bool:
+    return json.loads(event.payload)["data"].get("project_id") is not None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,14 +14,16 @@ from shared.egress import HostNotAllowed, HostRules, guarded_client
 
 _READ_AT_MOST = 16 * 1024
 _LONGEST_WISH_SECONDS = 24 * 3600
+# How many there are at once, the caller says: waiting for a connection would count against the receiver.
+_NO_LIMIT = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`secrets`: the one in use, and while a rotation lasts, the one before."""
+    """`secrets`: the one in use, and while a rotation lasts, the one before. URLs hold tokens: no log shows either."""
 
-    url: str
-    secrets: tuple[str, ...]
+    url: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
     event_id: UUID
     payload: str
 
@@ -51,7 +53,8 @@ class _PayloadDropped(Exception):
 class Poster:
     def __init__(self, rules: HostRules, timeout_seconds: float) -> None:
         self._timeout = timeout_seconds
-        self._client = guarded_client(rules)
+        # `post` bounds the whole attempt, and that alone.
+        self._client = guarded_client(rules, timeout=httpx.Timeout(None), limits=_NO_LIMIT)
         checks = self._client.event_hooks["request"]
         self._client.event_hooks = {"request": [*checks, _keeps_payload]}
 
@@ -68,7 +71,7 @@ class Poster:
                 detail = f"the receiver answered {status}"
         except TimeoutError:
             detail = f"no answer within {self._timeout:g} s"
-        except (HostNotAllowed, SSRFProtectionError):
+        except (HostNotAllowed, SSRFProtectionError, UnicodeError):
             detail = "the URL, or a redirect, leads to an address that is not allowed"
         except _PayloadDropped:
             detail = "the receiver redirects in a way that drops the payload; only 307 and 308 are followed"

@@ -11,7 +11,7 @@ from services.notifier.availability import unavailable_when_away
 from services.notifier.settings import NotifierSettings
 from services.notifier.webhook_deliveries import Claim, Patience, WebhookDeliveries
 from services.notifier.webhook_feed import WebhookFeed
-from services.notifier.webhook_post import Poster
+from services.notifier.webhook_post import Answer, Poster
 from shared.database.engine import Sessions
 from shared.egress import webhook_hosts
 from shared.errors import Unavailable
@@ -93,6 +93,19 @@ class Webhooks:
         try:
             answer = await self._poster.post(claim.message)
             metrics.WEBHOOK_SECONDS.observe(answer.seconds)
+            await self._settle(claim, answer)
+        except Exception:  # a bug must cost one attempt, not the lane, and must not repeat for ever
+            log.exception("webhook_attempt_failed", delivery_id=str(claim.delivery_id))
+            await self._settle(claim, Answer(None, "internal error", 0))
+        finally:
+            self._in_flight[claim.webhook_id] -= 1
+            if not self._in_flight[claim.webhook_id]:
+                del self._in_flight[claim.webhook_id]
+            metrics.WEBHOOKS_IN_FLIGHT.set(len(self._tasks) - 1)
+            self._woken.set()
+
+    async def _settle(self, claim: Claim, answer: Answer) -> None:
+        try:
             async with self._turns:
                 with unavailable_when_away():
                     await self._deliveries.settle(claim, answer)
@@ -100,14 +113,6 @@ class Webhooks:
             # The lease runs out and the event is sent once more, with the same id.
             metrics.WEBHOOK_FAILURES.inc()
             log.warning("webhook_attempt_not_stored", detail=error.detail)
-        except Exception:  # a bug must cost one attempt, not the lane
-            log.exception("webhook_attempt_failed", delivery_id=str(claim.delivery_id))
-        finally:
-            self._in_flight[claim.webhook_id] -= 1
-            if not self._in_flight[claim.webhook_id]:
-                del self._in_flight[claim.webhook_id]
-            metrics.WEBHOOKS_IN_FLIGHT.set(len(self._tasks) - 1)
-            self._woken.set()
 
     async def _unless_away(self, work: Callable[[], Awaitable[bool]]) -> bool:
         try:

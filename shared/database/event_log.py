@@ -35,6 +35,7 @@ class Head:
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
     offset: int
+    event_id: UUID
     type: str
     subject_kind: str
     subject_id: UUID
@@ -86,6 +87,7 @@ async def read_events(session: AsyncSession, stream_id: UUID, after: int, limit:
     found = await session.execute(
         select(
             EventRow.offset,
+            EventRow.event_id,
             EventRow.type,
             EventRow.subject_kind,
             EventRow.subject_id,

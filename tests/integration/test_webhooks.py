@@ -1,26 +1,31 @@
 """Webhooks end to end: made over the api, told by real notifiers, received by a server of the test's own."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from deploy.local.stack import Addresses
+from services.notifier.settings import NotifierSettings
+from services.notifier.webhook_deliveries import Patience, WebhookDeliveries
+from services.notifier.webhooks import Webhooks
 from shared.contracts.events import ModelRunCompleted, ModelRunStarted, ProjectUpdated
 from shared.database.tables import EventRow, StreamRow, WebhookCursorRow, WebhookDeliveryRow, WebhookRow
 from shared.database.unit_of_work import transaction, unit_of_work
 from shared.ids import new_id
 from tests.support.api import Api, Workspace, api_settings, running_api
 from tests.support.notifier import NotifierProcess, notifier_environment, running_notifier
-from tests.support.receiver import Received, Receiver, receiving, status, until
+from tests.support.receiver import Received, Receiver, Switch, never, receiving, said, status, until
 
 Json = dict[str, Any]
 Starter = Callable[..., AbstractContextManager[NotifierProcess]]
@@ -210,9 +215,7 @@ async def test_nothing_is_lost_or_out_of_order_when_notifiers_are_killed(
     with notifying(WEBHOOK_TIMEOUT_SECONDS="5") as doomed:
         await site.run_events(run, 1, 2, 3, 4, 5)
         await receiver.until(3)
-        assert doomed._process is not None
-        doomed._process.kill()
-        doomed._process.wait()
+        doomed.kill()
     hangs = False
     await site.run_events(run, 6)
     with notifying(), notifying():
@@ -239,10 +242,6 @@ async def test_several_notifiers_share_the_work(site: Site, receiver: Receiver, 
 
 
 async def test_a_slow_receiver_delays_no_other(site: Site, receiver: Receiver, notifying: Starter) -> None:
-    async def never(_: Received) -> bytes:
-        await asyncio.sleep(60)
-        return status(200)
-
     async with receiving() as slow:
         slow.answer = never
         stuck, quick = await site.webhook(slow.url), await site.webhook(receiver.url)
@@ -253,16 +252,13 @@ async def test_a_slow_receiver_delays_no_other(site: Site, receiver: Receiver, n
             assert {one["state"] for one in ended} == {"delivered"}
             waiting = await site.deliveries(stuck)
             assert {one["state"] for one in waiting} == {"pending"}
+            await slow.until(2)
             assert len(slow.received) == 2, "as many as its lanes"
 
 
 async def test_a_receiver_that_does_not_answer_costs_an_attempt(
     site: Site, receiver: Receiver, notifying: Starter
 ) -> None:
-    async def never(_: Received) -> bytes:
-        await asyncio.sleep(60)
-        return status(200)
-
     receiver.answer = never
     webhook = await site.webhook(receiver.url)
     await site.updated(1)
@@ -316,8 +312,7 @@ async def test_redirects_are_checked_and_keep_the_event(site: Site, receiver: Re
         (arrived,) = moved.received
         arrived.verify(followed["secret"])
 
-        codes["/307"] = 307
-        receiver.answer = lambda one: _async(status(307, f"Location: {elsewhere}"))
+        receiver.answer = said(status(307, f"Location: {elsewhere}"))
         await site.updated(2)
         with notifying(WEBHOOK_RETRY_SECONDS="[]", ALLOWED_WEBHOOK_HOSTS='["127.0.0.1"]'):
             assert (await site.until_ended(followed, 2))[-1]["detail"].endswith(
@@ -329,12 +324,7 @@ async def test_redirects_are_checked_and_keep_the_event(site: Site, receiver: Re
 async def test_it_is_switched_off_after_long_failure_and_goes_on_where_it_stopped(
     site: Site, receiver: Receiver, notifying: Starter
 ) -> None:
-    works = False
-
-    async def sometimes(_: Received) -> bytes:
-        return status(200 if works else 500)
-
-    receiver.answer = sometimes
+    receiver.answer = switch = Switch()
     webhook = await site.webhook(receiver.url)
     run = new_id()
     await site.run_events(run, 1, 2)
@@ -355,7 +345,7 @@ async def test_it_is_switched_off_after_long_failure_and_goes_on_where_it_stoppe
         await asyncio.sleep(1)
         assert len(receiver.received) == tried, "nothing is sent while it is off"
 
-        works = True
+        switch.works = True
         tested = await site.client.post(f"/v1/webhooks/{webhook['id']}/test")
         assert tested.status_code == 202
         await until(lambda: receiver.received[-1].event["type"] == "webhook.tested")
@@ -367,8 +357,25 @@ async def test_it_is_switched_off_after_long_failure_and_goes_on_where_it_stoppe
     assert (await site.state(webhook))["failing_since"] is None
 
 
+async def test_the_first_failure_after_quiet_days_switches_nothing_off(
+    site: Site, receiver: Receiver, notifying: Starter
+) -> None:
+    receiver.answer = said(status(502), status(502), status(502), status(200))
+    webhook = await site.webhook(receiver.url)
+    await site.updated(1)
+    with notifying(WEBHOOK_OFF_AFTER_SECONDS="86400", WEBHOOK_RETRY_SECONDS="[0.2]"):
+        assert [one["state"] for one in await site.until_ended(webhook)] == ["failed"]
+        async with transaction(site.api.resources.sessions) as session:
+            quiet = update(WebhookRow).where(WebhookRow.id == UUID(webhook["id"]))
+            await session.execute(quiet.values(failing_since=WebhookRow.failing_since - timedelta(days=7)))
+        await site.updated(2)
+        assert [one["state"] for one in await site.until_ended(webhook, 2)] == ["failed", "delivered"]
+    shown = await site.state(webhook)
+    assert (shown["state"], shown["failing_since"]) == ("active", None)
+
+
 async def test_a_receiver_that_is_gone_is_not_asked_again(site: Site, receiver: Receiver, notifying: Starter) -> None:
-    receiver.answer = lambda _: _async(status(410))
+    receiver.answer = said(status(410))
     webhook = await site.webhook(receiver.url)
     await site.updated(1)
     with notifying():
@@ -380,8 +387,7 @@ async def test_a_receiver_that_is_gone_is_not_asked_again(site: Site, receiver: 
 
 
 async def test_redelivery_sends_the_same_event_once_more(site: Site, receiver: Receiver, notifying: Starter) -> None:
-    codes = [500, 200, 200]
-    receiver.answer = lambda _: _async(status(codes.pop(0)))
+    receiver.answer = said(status(500), status(200), status(200))
     webhook = await site.webhook(receiver.url)
     await site.updated(1)
     with notifying(WEBHOOK_RETRY_SECONDS="[]"):
@@ -435,20 +441,15 @@ async def test_workspaces_are_told_of_their_own_only(
 
 
 async def test_more_than_may_wait_stays_in_the_log(site: Site, receiver: Receiver, notifying: Starter) -> None:
-    works = False
-
-    async def sometimes(_: Received) -> bytes:
-        return status(200 if works else 500)
-
-    receiver.answer = sometimes
+    receiver.answer = switch = Switch()
     webhook = await site.webhook(receiver.url, "project.updated")
     await site.updated(1)
-    with notifying(WEBHOOK_PENDING_MAX="1", WEBHOOK_RETRY_SECONDS="[0.5, 0.5, 0.5, 60]"):
+    with notifying(WEBHOOK_PENDING_MAX="1", WEBHOOK_RETRY_SECONDS=json.dumps([0.5] * 60)):
         await receiver.until(1)
         await site.updated(*range(2, 8))
         await receiver.until(3)
         assert len(await site.deliveries(webhook)) == 1
-        works = True
+        switch.works = True
         await site.until_ended(webhook, 7)
     assert [one.event["data"]["revision"] for one in receiver.received][-7:] == list(range(1, 8))
 
@@ -493,5 +494,41 @@ async def test_old_deliveries_and_deleted_webhooks_leave_nothing(
             assert left.all() == []
 
 
-async def _async(answer: bytes) -> bytes:
-    return answer
+async def test_all_that_ended_long_ago_goes_at_once(site: Site, receiver: Receiver) -> None:
+    webhook = await site.webhook(receiver.url)
+    ended = datetime.now(UTC) - timedelta(days=1)
+    common = {"workspace_id": site.workspace.id, "webhook_id": UUID(webhook["id"]), "stream_id": site.project_id}
+    told = {"event_type": "project.updated", "subject_id": site.project_id, "payload": "{}", "finished_at": ended}
+    async with transaction(site.api.resources.sessions) as session:
+        for state, count in (("delivered", 1_200), ("pending", 1)):
+            rows = [
+                {**common, **told, "id": new_id(), "event_id": new_id(), "offset": offset, "state": state}
+                for offset in range(count)
+            ]
+            await session.execute(insert(WebhookDeliveryRow), rows)
+    patience = Patience(retry_seconds=(), off_after_seconds=1, lease_seconds=1, kept_seconds=3600)
+    await WebhookDeliveries(site.api.resources.sessions, site.api.resources.signals, patience).purge()
+    assert [one["state"] for one in await site.deliveries(webhook)] == ["pending"]
+
+
+async def test_a_bug_costs_one_attempt_and_is_not_repeated(
+    site: Site, receiver: Receiver, environment: dict[str, str]
+) -> None:
+    """Here: a secret that signs nothing."""
+    webhook = await site.webhook(receiver.url)
+    await site.updated(1)
+    async with transaction(site.api.resources.sessions) as session:
+        broken = update(WebhookRow).where(WebhookRow.id == UUID(webhook["id"])).values(secret="whsec_?")
+        await session.execute(broken)
+    told: Json = {name.lower(): value for name, value in environment.items()}
+    settings = NotifierSettings(**{**told, "webhook_retry_seconds": ()})
+    webhooks = Webhooks(site.api.resources.sessions, site.api.resources.signals, settings)
+    working = [asyncio.create_task(work()) for work in (webhooks.follow, webhooks.deliver)]
+    try:
+        (failed,) = await site.until_ended(webhook)
+    finally:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        await webhooks.stop()
+    assert (failed["state"], failed["attempts"], failed["detail"]) == ("failed", 1, "internal error")

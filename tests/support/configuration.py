@@ -3,6 +3,7 @@
 `python -m tests.support.configuration` writes it.
 """
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,9 @@ def _default(field: Any) -> str:
         return "required"
     if field.default in (None, "", (), []):
         return "none"
-    return f"`{field.default}`"
+    # As it is written in the environment.
+    shown = json.dumps(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{shown}`"
 
 
 if __name__ == "__main__":

@@ -81,6 +81,13 @@ class NotifierProcess:
             self._process.wait(20)
             self._process = None
 
+    def kill(self) -> None:
+        """It ends nothing that it began."""
+        assert self._process is not None, "it was started"
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
     def metric(self, name: str) -> float:
         """Its value, summed over labels."""
         lines = self._get("metrics").decode().splitlines()

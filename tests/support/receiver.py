@@ -45,6 +45,31 @@ async def fine(_: Received) -> bytes:
     return status(204)
 
 
+async def never(_: Received) -> bytes:
+    await asyncio.sleep(LONGEST_SECONDS)
+    return status(200)
+
+
+def said(*answers: bytes) -> Answer:
+    """Each of them once, in this order; the last for ever."""
+    left = list(answers)
+
+    async def answer(_: Received) -> bytes:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return answer
+
+
+@dataclass
+class Switch:
+    """An answer that is 500 until it works."""
+
+    works: bool = False
+
+    async def __call__(self, _: Received) -> bytes:
+        return status(200 if self.works else 500)
+
+
 @dataclass
 class Receiver:
     url: str = ""

@@ -70,6 +70,15 @@ def test_a_service_may_take_longer_than_its_drain(state: StateFolder, monkeypatc
     assert inference.stopping.seconds > 40
 
 
+@pytest.mark.parametrize("said", ["abc", "-1", "nan", "inf"])
+def test_a_drain_that_is_no_number_is_refused_in_words(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setenv("INFERENCE_DRAIN_SECONDS", said)
+    with pytest.raises(ServiceUnusable, match=f"INFERENCE_DRAIN_SECONDS={said} is no number of seconds"):
+        plan_stack(state, replace(StackOptions(), free_ports=True))
+
+
 def test_where_a_shell_would_take_a_path_apart_there_is_a_plain_one(tmp_path: Path) -> None:
     odd = tmp_path / "with space & more"
     odd.mkdir()

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database.tables import ApiKeyRow, MemberRow, WebsocketTicketRow
+from shared.database.tables import KEY_SERVES, ApiKeyRow, MemberRow, WebsocketTicketRow
 
 _NOTED_EVERY = func.make_interval(0, 0, 0, 0, 0, 1)  # one minute
 _PURGED_AT_ONCE = 100
@@ -35,12 +35,7 @@ async def find_key_in_use(session: AsyncSession, api_key_id: UUID) -> KeyInUse |
             or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at < func.now() - _NOTED_EVERY),
         )
         .join(MemberRow, MemberRow.id == ApiKeyRow.member_id)
-        .where(
-            ApiKeyRow.id == api_key_id,
-            ApiKeyRow.revoked_at.is_(None),
-            or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > func.now()),
-            MemberRow.disabled_at.is_(None),
-        )
+        .where(ApiKeyRow.id == api_key_id, KEY_SERVES)
     )
     row = found.one_or_none()
     return KeyInUse(*row) if row else None

@@ -2,8 +2,6 @@
 
 from uuid import UUID
 
-from sqlalchemy import func, select
-
 from services.api.access.principal import Principal
 from services.api.model_runs import queries
 from services.api.model_runs.holding import hold_run
@@ -32,10 +30,8 @@ async def cancel_run(work: UnitOfWork, run: ModelRunRow, results: Results) -> No
 async def cancel_held_run(work: UnitOfWork, run: ModelRunRow, reason: str | None = None) -> None:
     """For a run that is held, and in a state that may be cancelled."""
     await queries.close_segments(work.session, run)
-    counters = await queries.count_outcomes(work.session, run)
+    await queries.count_anew(work.session, run)
     run.state, run.state_reason = "cancelled", reason
-    run.succeeded, run.failed, run.skipped = counters.succeeded, counters.failed, counters.skipped
-    run.detections = counters.detections
-    run.finished_at = (await work.session.execute(select(func.clock_timestamp()))).scalar_one()
+    run.finished_at = await queries.database_time(work.session)
     await work.session.flush()
     work.emit(state_event(run))

@@ -43,12 +43,20 @@ async def list_outcomes(
 
 async def find_outcome(session: AsyncSession, run: ModelRunRow, data_row_id: UUID) -> Outcome | None:
     """None for a data row the run is not about."""
+    found = await find_stored(session, run, data_row_id)
+    return found[0] if found else None
+
+
+async def find_stored(
+    session: AsyncSession, run: ModelRunRow, data_row_id: UUID
+) -> tuple[Outcome, RowOutcomeRow | None] | None:
+    """With the row it is stored in, if it is. None for a data row the run is not about."""
     stored = (await session.execute(_stored(run).where(RowOutcomeRow.data_row_id == data_row_id))).one_or_none()
     if stored is not None:
-        return _outcome(stored)
+        return _outcome(stored), stored[0]
     in_run = exists().where(SegmentRow.model_run_id == run.id, literal(data_row_id) == any_(SegmentRow.data_row_ids))
     key = await session.scalar(select(DataRowRow.global_key).where(DataRowRow.id == data_row_id, in_run))
-    return None if key is None else _missing(run, data_row_id, key)
+    return None if key is None else (_missing(run, data_row_id, key), None)
 
 
 async def _list_stored(

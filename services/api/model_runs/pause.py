@@ -20,7 +20,7 @@ async def pause_model_run(work: UnitOfWork, principal: Principal, model_run_id: 
         return run
     check_verb(run, "pause")
     await queries.free_segments(work.session, run)
-    run.state, run.state_reason = "paused", None
+    run.state, run.state_reason, run.waiting_for = "paused", None, None
     await work.session.flush()
     await emit_exact(work, run, state_event(run))
     return run
@@ -32,7 +32,8 @@ async def resume_model_run(work: UnitOfWork, principal: Principal, model_run_id:
     if run.state in OPEN:
         return run
     check_verb(run, "resume")
-    run.state, run.served_at = "queued", await queries.database_time(work.session)
+    run.state, run.waiting_for = "queued", None
+    run.served_at = await queries.database_time(work.session)
     await work.session.flush()
     await emit_exact(work, run, resumed_event(run))
     work.ring(Doorbell.RUNS, MOST_RINGS)

@@ -216,8 +216,8 @@ async def free_segments(session: AsyncSession, run: ModelRunRow) -> None:
     )
 
 
-async def count_outcomes(session: AsyncSession, run: ModelRunRow) -> RunCounters:
-    """What is in the tables, not what was added up on the way."""
+async def count_anew(session: AsyncSession, run: ModelRunRow) -> None:
+    """Set the counters of a held run to what is in the tables, not what was added up on the way."""
     found = await session.execute(
         select(RowOutcomeRow.state, func.count(), func.sum(RowOutcomeRow.detections))
         .where(RowOutcomeRow.model_run_id == run.id)
@@ -225,8 +225,8 @@ async def count_outcomes(session: AsyncSession, run: ModelRunRow) -> RunCounters
     )
     counts = {state: (int(rows), int(detections)) for state, rows, detections in found}
     of = {state: rows for state, (rows, _) in counts.items()}
-    detections = sum(detections for _, detections in counts.values())
-    return RunCounters(of.get("succeeded", 0), of.get("failed", 0), of.get("skipped", 0), detections)
+    run.succeeded, run.failed, run.skipped = of.get("succeeded", 0), of.get("failed", 0), of.get("skipped", 0)
+    run.detections = sum(detections for _, detections in counts.values())
 
 
 def _runs(workspace_id: UUID) -> Select[ModelRunRow]:

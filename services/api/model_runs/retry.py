@@ -84,11 +84,9 @@ async def _check_alignment(work: UnitOfWork, project: ProjectRow, run: ModelRunR
 
 
 async def _queue(work: UnitOfWork, run: ModelRunRow) -> None:
-    counters = await queries.count_outcomes(work.session, run)
+    await queries.count_anew(work.session, run)
     run.execution += 1
-    run.state, run.state_reason, run.finished_at = "queued", None, None
+    run.state, run.state_reason, run.waiting_for, run.finished_at = "queued", None, None, None
     run.served_at = await queries.database_time(work.session)
-    run.succeeded, run.failed, run.skipped = counters.succeeded, counters.failed, counters.skipped
-    run.detections = counters.detections
     await work.session.flush()
     work.emit(state_event(run))

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.api.model_runs.outcomes import find_outcome
+from services.api.model_runs.outcomes import find_stored
 from services.api.model_runs.schemas import OutcomeTrace, TracedBatch, TracedSegment, TracedStages
 from shared.database.tables import ModelRunRow, RowOutcomeRow, SegmentRow
 from shared.run_configuration import RunConfiguration
@@ -16,10 +16,10 @@ from shared.snapshots import run_model
 
 async def find_trace(session: AsyncSession, run: ModelRunRow, data_row_id: UUID) -> OutcomeTrace | None:
     """None for a data row the run is not about."""
-    outcome = await find_outcome(session, run, data_row_id)
-    if outcome is None:
+    found = await find_stored(session, run, data_row_id)
+    if found is None:
         return None
-    stored = await session.get(RowOutcomeRow, (run.id, data_row_id))
+    outcome, stored = found
     segment = await _segment(session, run, data_row_id, stored)
     told: Mapping[str, Any] = (stored.timings or {}) if stored is not None else {}
     configuration = RunConfiguration.model_validate(run.configuration) if run.configuration else None

@@ -6,8 +6,6 @@ again what was undone.
 
 from uuid import UUID
 
-from sqlalchemy import func, select
-
 from services.api.access.principal import Principal
 from services.api.model_runs import queries
 from services.api.model_runs.ledger import hidden_in, read_ledger
@@ -24,7 +22,7 @@ async def undo_model_run(work: UnitOfWork, principal: Principal, model_run_id: U
     check_verb(run, "undo")
     new = not run.hides_pending
     if new:
-        run.undone_at = (await work.session.execute(select(func.clock_timestamp()))).scalar_one()
+        run.undone_at = await queries.database_time(work.session)
         await work.session.flush()
     # Exact, since nobody decides about a held run.
     ledger = await read_ledger(work.session, run)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Uuid, bindparam, func, select, update
+from sqlalchemy import Select, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,23 +20,18 @@ async def list_webhooks(session: AsyncSession, workspace_id: UUID, after: UUID |
 
 async def get_webhook(session: AsyncSession, workspace_id: UUID, webhook_id: UUID) -> WebhookRow:
     """Raises NotFound for one of another workspace."""
-    row = await session.scalar(
-        select(WebhookRow).where(WebhookRow.workspace_id == workspace_id, WebhookRow.id == webhook_id)
-    )
+    row = await session.scalar(_webhook(workspace_id, webhook_id))
     if row is None:
         raise NotFound()
     return row
 
 
 async def lock_webhook(session: AsyncSession, workspace_id: UUID, webhook_id: UUID) -> WebhookRow:
-    """Raises NotFound."""
-    row = await get_webhook(session, workspace_id, webhook_id)
-    found = await session.scalar(
-        select(WebhookRow).where(WebhookRow.id == row.id).with_for_update().execution_options(populate_existing=True)
-    )
-    if found is None:
+    """Raises NotFound. Events become deliveries meanwhile, and attempts wait with what they have to store."""
+    row = await session.scalar(_webhook(workspace_id, webhook_id).with_for_update(key_share=True))
+    if row is None:
         raise NotFound()
-    return found
+    return row
 
 
 async def count_webhooks(session: AsyncSession, workspace_id: UUID) -> int:
@@ -51,11 +46,11 @@ async def count_webhooks(session: AsyncSession, workspace_id: UUID) -> int:
 async def begin_at_present(session: AsyncSession, webhook: WebhookRow) -> None:
     """It is told of what happens from now on; streams that do not exist yet, from their start."""
     present = select(
-        bindparam("webhook", webhook.id, Uuid()),
+        literal(webhook.id),
         StreamRow.id,
         StreamRow.workspace_id,
         StreamRow.epoch,
-        StreamRow.last_offset.cast(BigInteger),
+        StreamRow.last_offset,
     ).where(StreamRow.workspace_id == webhook.workspace_id)
     await session.execute(
         insert(WebhookCursorRow).from_select(["webhook_id", "stream_id", "workspace_id", "epoch", "offset"], present)
@@ -86,13 +81,15 @@ async def list_deliveries(
 
 async def get_delivery(session: AsyncSession, webhook: WebhookRow, delivery_id: UUID) -> WebhookDeliveryRow:
     """Raises NotFound for one of another webhook."""
-    row = await session.scalar(
-        select(WebhookDeliveryRow).where(
-            WebhookDeliveryRow.webhook_id == webhook.id,
-            WebhookDeliveryRow.workspace_id == webhook.workspace_id,
-            WebhookDeliveryRow.id == delivery_id,
-        )
-    )
+    row = await session.scalar(_delivery(webhook, delivery_id))
+    if row is None:
+        raise NotFound()
+    return row
+
+
+async def lock_delivery(session: AsyncSession, webhook: WebhookRow, delivery_id: UUID) -> WebhookDeliveryRow:
+    """Of a webhook that is locked. Raises NotFound, too when it is purged in this moment."""
+    row = await session.scalar(_delivery(webhook, delivery_id).with_for_update())
     if row is None:
         raise NotFound()
     return row
@@ -107,4 +104,16 @@ async def find_waiting_test(session: AsyncSession, webhook: WebhookRow) -> UUID 
             WebhookDeliveryRow.event_type == "webhook.tested",
             WebhookDeliveryRow.state == "pending",
         )
+    )
+
+
+def _webhook(workspace_id: UUID, webhook_id: UUID) -> Select[WebhookRow]:
+    return select(WebhookRow).where(WebhookRow.workspace_id == workspace_id, WebhookRow.id == webhook_id)
+
+
+def _delivery(webhook: WebhookRow, delivery_id: UUID) -> Select[WebhookDeliveryRow]:
+    return select(WebhookDeliveryRow).where(
+        WebhookDeliveryRow.webhook_id == webhook.id,
+        WebhookDeliveryRow.workspace_id == webhook.workspace_id,
+        WebhookDeliveryRow.id == delivery_id,
     )

@@ -51,7 +51,10 @@ class WebhookCreate(_Sent):
 
 
 class WebhookUpdate(_Sent):
-    """A merge patch: what is left out stays. `active` goes on where it stopped, and tries what waits at once."""
+    """A merge patch: what is left out stays. One that is switched on again goes on where it stopped.
+
+    That, and another URL, tries at once what waits.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"state": "active"}]})
 

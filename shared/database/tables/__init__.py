@@ -1,6 +1,7 @@
 """Every table, one file an aggregate. Import from here, so that the metadata is whole."""
 
 from shared.database.tables.access import (
+    KEY_SERVES,
     ApiKeyRow,
     AuditRow,
     IdempotencyKeyRow,
@@ -37,6 +38,7 @@ from shared.database.tables.runs import (
 from shared.database.tables.webhooks import WebhookCursorRow, WebhookDeliveryRow, WebhookRow
 
 __all__ = [
+    "KEY_SERVES",
     "AlignmentEntryRow",
     "AlignmentRow",
     "ApiKeyRow",

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, and_, func, or_
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.tables.base import Base, CreatedAt, Id, Json, Timestamp
@@ -41,6 +41,14 @@ class ApiKeyRow(Base):
     last_used_at: Mapped[Timestamp | None]
     expires_at: Mapped[Timestamp | None]
     revoked_at: Mapped[Timestamp | None]
+
+
+KEY_SERVES = and_(
+    ApiKeyRow.revoked_at.is_(None),
+    or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > func.now()),
+    MemberRow.disabled_at.is_(None),
+)
+"""Whether a key, joined with its member, may be used now; by the database's clock."""
 
 
 class AuditRow(Base):

@@ -372,6 +372,21 @@ async def test_a_paused_run_is_not_forgotten(api: Api, workspace: Workspace) -> 
     assert (await do(stage, "resume", run_id)).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("verb", "state"), [("pause", "stalled"), ("resume", "paused"), ("retry_failed", "completed_with_errors")]
+)
+async def test_what_it_waited_for_before_is_forgotten(
+    api: Api, workspace: Workspace, verb: RunVerb, state: str
+) -> None:
+    """Or it would be left out of the age of the queue."""
+    stage = await make_stage(api, workspace)
+    run_id = await with_failures(stage)
+    await put(stage, run_id, state=state, state_reason="no weights", waiting_for="model")
+    assert (await do(stage, verb, run_id)).is_success
+    async with api.resources.sessions() as session:
+        assert (await session.get_one(ModelRunRow, run_id)).waiting_for is None
+
+
 async def test_a_retry_between_the_locks_of_another_verb_is_seen(
     api: Api, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

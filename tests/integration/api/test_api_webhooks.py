@@ -1,15 +1,17 @@
 """Webhooks over the api: who may, what is refused and how, what is shown and what is not."""
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from services.api.access.principal import Role
-from shared.database.tables import IdempotencyKeyRow, WebhookCursorRow, WebhookDeliveryRow
+from shared.database.tables import IdempotencyKeyRow, WebhookCursorRow, WebhookDeliveryRow, WebhookRow
 from shared.database.unit_of_work import transaction
-from tests.support.api import Api, Workspace
+from tests.support.api import Api, Workspace, api_settings, running_api
 
 pytestmark = pytest.mark.asyncio
 
@@ -85,14 +87,51 @@ async def test_urls_nobody_may_be_told_at(admin: httpx2.AsyncClient, url: str) -
 
 
 async def test_a_workspace_has_so_many_at_most(
-    api: Api, admin: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    api_servers: tuple[str, str], workspace: Workspace, tmp_path: Path
 ) -> None:
-    few = api.resources.settings.model_copy(update={"max_webhooks": 1})
-    monkeypatch.setattr("services.api.dependencies._settings", lambda request: few)
-    object.__setattr__(api.resources, "settings", few)
-    await _made(admin)
-    answer = await admin.post("/v1/webhooks", json=WANTED)
+    settings = api_settings(*api_servers, tmp_path / "objects").model_copy(update={"max_webhooks": 1})
+    async with running_api(settings) as small:
+        client = small.as_(workspace)
+        await _made(client)
+        answer = await client.post("/v1/webhooks", json=WANTED)
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_webhooks")
+
+
+async def test_only_what_is_asked_for_is_checked(
+    api_servers: tuple[str, str], workspace: Workspace, admin: httpx2.AsyncClient, tmp_path: Path
+) -> None:
+    """The operator has narrowed the hosts since it was made."""
+    path = await _made(admin)
+    settings = api_settings(*api_servers, tmp_path / "objects")
+    async with running_api(settings.model_copy(update={"allowed_webhook_hosts": ("other.example.org",)})) as narrow:
+        client = narrow.as_(workspace)
+        for changes in ({"event_types": ["model.ready"]}, {"state": "active"}, {"state": "off"}):
+            assert (await client.patch(path, json=changes)).status_code == 200
+        refused = await client.patch(path, json={"state": "active"})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/url")
+        moved = await client.patch(path, json={"state": "active", "url": "https://other.example.org/"})
+        assert (moved.status_code, moved.json()["state"]) == (200, "active")
+
+
+@pytest.mark.parametrize(
+    ("changes", "goes_on"),
+    [({"url": "https://other.example.org/"}, True), ({"url": WANTED["url"]}, False), ({"state": "active"}, False)],
+)
+async def test_another_url_tries_at_once_what_waits(
+    api: Api, admin: httpx2.AsyncClient, changes: dict[str, str], goes_on: bool
+) -> None:
+    path = await _made(admin)
+    await admin.post(f"{path}/test")
+    later = datetime.now(UTC) + timedelta(days=1)
+    async with transaction(api.resources.sessions) as session:
+        webhook_id = UUID(path.rpartition("/")[2])
+        await session.execute(update(WebhookRow).where(WebhookRow.id == webhook_id).values(failing_since=func.now()))
+        waiting = update(WebhookDeliveryRow).where(WebhookDeliveryRow.webhook_id == webhook_id)
+        await session.execute(waiting.values(next_attempt_at=later))
+    changed = (await admin.patch(path, json=changes)).json()
+    (shown,) = (await admin.get(f"{path}/deliveries")).json()["items"]
+    assert (changed["failing_since"] is None) == goes_on
+    assert (datetime.fromisoformat(shown["next_attempt_at"]) < later) == goes_on
 
 
 async def test_only_admins_and_nobody_elsewhere(

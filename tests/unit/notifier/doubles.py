@@ -57,7 +57,7 @@ def new_client(queue_bytes: int = 1_000_000) -> tuple[Client, FakeWire]:
 
 def logged(offset: int, type_: str = "project.updated", subject_id: UUID | None = None) -> LoggedEvent:
     payload = json.dumps({"type": type_, "offset": offset})
-    return LoggedEvent(offset, type_, "project", subject_id or uuid4(), payload)
+    return LoggedEvent(offset, uuid4(), type_, "project", subject_id or uuid4(), payload)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class RacingLog:
         self.last_offset += 1
         event = LoggedEvent(
             self.last_offset,
+            uuid4(),
             type_,
             "project",
             subject_id,

@@ -21,7 +21,7 @@ _IDS = ["1", 'quoted "\\', "ü\u2028", "x" * 64]
 @pytest.mark.parametrize("subscription_id", _IDS)
 def test_an_event_frame_is_an_event_message(subscription_id: str) -> None:
     sealed = envelope(ProjectUpdated(workspace_id=uuid4(), project_id=uuid4(), revision=3), "service:test")
-    event = LoggedEvent(131, sealed.type, "project", sealed.subject.id, sealed.model_dump_json())
+    event = LoggedEvent(131, sealed.id, sealed.type, "project", sealed.subject.id, sealed.model_dump_json())
     frame = event_frame(event).for_id(subscription_id)
     assert EventMessage.model_validate(decoded(frame)) == EventMessage(id=subscription_id, offset=131, event=sealed)
 
@@ -42,7 +42,7 @@ def test_a_progress_frame_is_a_progress_message(subscription_id: str) -> None:
 @pytest.mark.parametrize("size", [10, 200, 70_000])
 def test_payloads_are_forwarded_byte_for_byte(size: int) -> None:
     payload = '{"data": ' + "1" * size + ', "π":1.50}'
-    frame = event_frame(LoggedEvent(1, "future.thing", "star", uuid4(), payload)).for_id("1")
+    frame = event_frame(LoggedEvent(1, uuid4(), "future.thing", "star", uuid4(), payload)).for_id("1")
     assert frame.endswith(f',"offset":1,"event":{payload}}}'.encode())
 
 

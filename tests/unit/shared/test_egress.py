@@ -148,6 +148,7 @@ async def test_the_body_is_what_the_host_sent() -> None:
             "host_not_allowed",
             False,
         ),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://xn--zz/\r\nContent-Length: 0\r\n\r\n", "host_not_allowed", False),
         (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", "host_not_allowed", False),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", "fetch_failed", True),
     ],
