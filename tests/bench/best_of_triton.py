@@ -37,7 +37,7 @@ class BestOfTriton:
             rates = {count: await self._rate(count) for count in CONCURRENCIES}
             self.concurrency = max(CONCURRENCIES, key=rates.__getitem__)
             found = ", ".join(f"{rate:.0f}/s at {count}" for count, rate in rates.items())
-            sys.stderr.write(f"  {self.name}: {found}\\n")
+            sys.stderr.write(f"  {self.name}: {found}\n")
         return await self._rate(self.concurrency)
 
     @property
@@ -60,14 +60,22 @@ class BestOfTriton:
         return await found.rate(load, concurrency, self.requests)
 
     async def _looped(self, concurrency: int) -> float:
-        triton, places = Triton(self.url, 60), asyncio.Semaphore(concurrency)
-
-        async def call() -> None:
-            async with places:
-                await triton.infer(self.built.triton_name, self.built.card, self.tensors)
-
-        began = time.perf_counter()
-        await asyncio.gather(*(call() for _ in range(self.requests)))
-        taken = time.perf_counter() - began
+        triton = Triton(self.url, 60)
+        seconds = await loop_seconds(triton, self.built, self.tensors, self.requests, concurrency)
         await triton.close()
-        return self.requests * self.batch / taken
+        return self.requests * self.batch / seconds
+
+
+async def loop_seconds(
+    triton: Triton, built: BuiltModel, tensors: Mapping[str, Array], requests: int, concurrency: int
+) -> float:
+    """Of so many requests with one batch, so many in flight."""
+    places = asyncio.Semaphore(concurrency)
+
+    async def call() -> None:
+        async with places:
+            await triton.infer(built.triton_name, built.card, tensors)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(call() for _ in range(requests)))
+    return time.perf_counter() - began

@@ -6,21 +6,19 @@ same model and doing nothing with the answers. Durable, events on.
 
 import statistics
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import asyncpg
 
-from deploy.local.demo.client import Json
 from services.inference.triton import Triton
-from tests.bench.measure import Measurement, cpu_seconds, in_turns, machine
-from tests.bench.stage import Stage, staged
+from tests.bench.measure import Measurement, in_turns, machine
+from tests.bench.stage import staged
 from tests.bench.texts import BareLoop
-from tests.support.stack import Frontend
+from tests.bench.whole_runs import WholeRuns
 from tests.support.stand_ins import answers_constant
-from tests.support.texts import configuration, make_known, run_to_its_end, set_up_texts
+from tests.support.texts import configuration, make_known, set_up_texts
 from tests.support.world import built_models
 
 _ROWS, _PAIRS = 10_000, 5
@@ -28,31 +26,15 @@ _SLUG = "answers-constant"
 _CONNECTIONS = 5
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Bench:
-    stage: Stage
-    frontend: Frontend
-    wanted: Json
+    runs: WholeRuns
     bare: BareLoop
-    cpu: list[float] = field(default_factory=list)
-    """Of the worker, in microseconds a row."""
-
-    async def ours(self) -> float:
-        worker = self.stage.stack.status().services["inference"].process
-        if worker is None:
-            raise RuntimeError("there is no worker")
-        before, began = cpu_seconds(worker.pid), time.perf_counter()
-        ended = await run_to_its_end(self.frontend, self.stage.notifier_url, self.wanted)
-        seconds = time.perf_counter() - began
-        if ended["data"]["succeeded"] != _ROWS:
-            raise RuntimeError(f"the run ended as {ended['type']}")
-        self.cpu.append((cpu_seconds(worker.pid) - before) / _ROWS * 1e6)
-        return _ROWS / seconds
 
 
 async def measure() -> Measurement:
     async with _ready("instant-model") as bench:
-        pairs = await in_turns(bench.ours, bench.bare.rate, _PAIRS)
+        pairs = await in_turns(bench.runs.rate, bench.bare.rate, _PAIRS)
     return Measurement(
         name="instant_model",
         value=round(statistics.median(pairs.ours), 1),
@@ -61,7 +43,7 @@ async def measure() -> Measurement:
         ratio=pairs.ratio,
         spread=pairs.spread,
         pairs=_PAIRS,
-        cpu_us_per_item=round(statistics.median(bench.cpu), 1),
+        cpu_us_per_item=round(statistics.median(bench.runs.cpu), 1),
         anchor="bare loop: PostgreSQL, Triton over gRPC, COPY; batches of 32, four in flight, a commit each",
         machine=machine(),
     )
@@ -71,10 +53,12 @@ async def measure_overhead() -> Measurement:
     async with _ready("run-overhead") as bench:
         beyond: list[float] = []
         for number in range(_PAIRS):
-            await bench.ours()
+            await bench.runs.rate()
             sending = await bench.bare.infer_only() / _ROWS * 1e6
-            beyond.append(bench.cpu[-1] - sending)
-            sys.stderr.write(f"  {number + 1}: worker {bench.cpu[-1]:.0f} µs a row, sending alone {sending:.0f} µs\n")
+            beyond.append(bench.runs.cpu[-1] - sending)
+            sys.stderr.write(
+                f"  {number + 1}: worker {bench.runs.cpu[-1]:.0f} µs a row, sending alone {sending:.0f} µs\n"
+            )
     return Measurement(
         name="run_overhead",
         value=round(statistics.median(beyond), 1),
@@ -83,7 +67,7 @@ async def measure_overhead() -> Measurement:
         ratio=None,
         spread=(round(min(beyond), 1), round(max(beyond), 1)),
         pairs=_PAIRS,
-        cpu_us_per_item=round(statistics.median(bench.cpu), 1),
+        cpu_us_per_item=round(statistics.median(bench.runs.cpu), 1),
         anchor="a bare inference loop over gRPC: the same batches of 32, four in flight, nothing read or stored",
         machine=machine(),
     )
@@ -94,14 +78,14 @@ async def _ready(name: str) -> AsyncIterator[_Bench]:
     async with staged(name, [answers_constant()]) as stage:
         frontend = await set_up_texts(stage.gateway, map(str, range(_ROWS)))
         await make_known(frontend, stage.notifier_url, _SLUG)
-        wanted = await configuration(frontend, _SLUG)
         triton = Triton(stage.stack.addresses.triton_url, 60)
         url = stage.stack.addresses.database_url
         async with asyncpg.create_pool(url, min_size=_CONNECTIONS, max_size=_CONNECTIONS) as pool:
             ids = [row[0] for row in await pool.fetch("SELECT data_row_id FROM data_row_contents ORDER BY 1")]
-            bench = _Bench(stage, frontend, wanted, BareLoop(pool, triton, built_models(stage.models)[_SLUG], ids))
-            await bench.ours()  # its speed is well known then
+            runs = WholeRuns(stage.stack, frontend, await configuration(frontend, _SLUG), _ROWS)
+            bench = _Bench(runs, BareLoop(pool, triton, built_models(stage.models)[_SLUG], ids))
+            await bench.runs.rate()  # its speed is well known then
             await bench.bare.rate()
-            bench.cpu.clear()
+            bench.runs.cpu.clear()
             yield bench
         await triton.close()

@@ -4,6 +4,7 @@ The model is the stand-in that sleeps. The share is of all rows that were done w
 open, from its submit to its end.
 """
 
+import asyncio
 import statistics
 import sys
 import time
@@ -13,7 +14,7 @@ from tests.bench.measure import Measurement, Pairs, machine
 from tests.bench.stage import Stage, staged
 from tests.support.stack import Frontend, until_ended
 from tests.support.stand_ins import sleeps
-from tests.support.texts import configuration, make_known, set_up_texts
+from tests.support.texts import configuration, make_known, set_up_texts, submitted_to_its_end
 
 _LARGE, _SECOND, _SAMPLE, _PREVIEWS = 40_000, 8_000, 20, 6
 _SLUG = "sleeps"
@@ -27,6 +28,7 @@ async def measure() -> Measurement:
         await _previews(stage, small, 1)  # the first one warms
         idle = await _previews(stage, small, _PREVIEWS // 2)
         run = await _submit(stage, large)
+        await _until_begun(stage, run)
         loaded = await _previews(stage, small, _PREVIEWS)
         share = await _share(stage, run, second)
         await stage.gateway.post(f"/v1/model-runs/{run['id']}/cancel", {"results": "discard"})
@@ -58,6 +60,12 @@ async def _submit(stage: Stage, frontend: Frontend) -> Json:
     return await stage.gateway.post(f"{frontend.path}/model-runs", await configuration(frontend, _SLUG))
 
 
+async def _until_begun(stage: Stage, run: Json) -> None:
+    async with asyncio.timeout(60):
+        while not await _done(stage, run):
+            await asyncio.sleep(0.05)
+
+
 async def _previews(stage: Stage, frontend: Frontend, count: int) -> list[float]:
     """Seconds of each, from the request to its last event."""
     return [await _preview(stage, frontend) for _ in range(count)]
@@ -67,12 +75,11 @@ async def _preview(stage: Stage, frontend: Frontend) -> float:
     wanted = {**await configuration(frontend, _SLUG), "sample": {"size": _SAMPLE}}
     async with subscribed(stage.gateway, stage.notifier_url, f"project:{frontend.project_id}") as channel:
         began = time.perf_counter()
-        preview = await stage.gateway.post(f"{frontend.path}/previews", wanted)
-        async for message in channel:
-            event = message.get("event", {})
-            if event.get("subject", {}).get("id") == preview["id"] and event["type"] == "preview.completed":
-                return time.perf_counter() - began
-    raise RuntimeError("the preview did not complete")
+        ended = await submitted_to_its_end(channel, stage.gateway, f"{frontend.path}/previews", wanted)
+        seconds = time.perf_counter() - began
+    if ended["type"] != "preview.completed":
+        raise RuntimeError(f"the preview ended as {ended['type']}")
+    return seconds
 
 
 async def _share(stage: Stage, run: Json, second: Frontend) -> float:

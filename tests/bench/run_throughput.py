@@ -4,16 +4,16 @@
 """
 
 import statistics
-import time
 
 from services.inference.triton import Array
 from shared.model_card import BuiltModel
 from tests.bench.best_of_triton import BestOfTriton
-from tests.bench.measure import Measurement, cpu_seconds, in_turns, machine
+from tests.bench.measure import Measurement, in_turns, machine
 from tests.bench.stage import staged
 from tests.bench.texts import batch_of
+from tests.bench.whole_runs import WholeRuns
 from tests.support.stand_ins import MAX_BATCH, sleeps
-from tests.support.texts import configuration, make_known, run_to_its_end, set_up_texts
+from tests.support.texts import configuration, make_known, set_up_texts
 from tests.support.world import built_models
 
 _ROWS, _PAIRS = 6400, 5
@@ -25,24 +25,11 @@ async def measure() -> Measurement:
         texts = [str(number) for number in range(_ROWS)]
         frontend = await set_up_texts(stage.gateway, texts)
         await make_known(frontend, stage.notifier_url, "sleeps")
-        wanted = await configuration(frontend, "sleeps")
+        runs = WholeRuns(stage.stack, frontend, await configuration(frontend, "sleeps"), _ROWS)
         tensors: dict[str, Array] = batch_of([text.encode() for text in texts[:MAX_BATCH]])
         best = BestOfTriton(stage.stack.addresses.triton_url, built, tensors, _ROWS // MAX_BATCH)
-        worker = stage.stack.status().services["inference"].process
-        if worker is None:
-            raise RuntimeError("there is no worker")
-        cpu: list[float] = []
-
-        async def ours() -> float:
-            before, began = cpu_seconds(worker.pid), time.perf_counter()
-            ended = await run_to_its_end(frontend, stage.notifier_url, wanted)
-            if ended["data"]["succeeded"] != _ROWS:
-                raise RuntimeError(f"the run ended as {ended['type']}")
-            cpu.append((cpu_seconds(worker.pid) - before) / _ROWS * 1e6)
-            return _ROWS / (time.perf_counter() - began)
-
         await best.rate()
-        pairs = await in_turns(ours, best.rate, _PAIRS)
+        pairs = await in_turns(runs.rate, best.rate, _PAIRS)
     return Measurement(
         name="run_throughput",
         value=round(statistics.median(pairs.ours), 1),
@@ -51,7 +38,7 @@ async def measure() -> Measurement:
         ratio=pairs.ratio,
         spread=pairs.spread,
         pairs=_PAIRS,
-        cpu_us_per_item=round(statistics.median(cpu), 1),
+        cpu_us_per_item=round(statistics.median(runs.cpu), 1),
         anchor=best.description,
         machine=machine(),
     )

@@ -4,13 +4,13 @@
 """
 
 import sys
-import time
 
 from tests.bench.measure import Measurement, machine
 from tests.bench.stage import Stage, more_workers, staged
+from tests.bench.whole_runs import WholeRuns
 from tests.support.stack import Frontend
 from tests.support.stand_ins import sleeps
-from tests.support.texts import configuration, make_known, run_to_its_end, set_up_texts
+from tests.support.texts import configuration, make_known, set_up_texts
 
 _SECONDS = 3  # of work each
 _RATE = 1700  # of one instance, about
@@ -64,8 +64,4 @@ def _shares(rounds: list[Rates]) -> list[float]:
 async def _rate(stage: Stage, frontend: Frontend, instances: int) -> float:
     rows = instances * _RATE * _SECONDS
     wanted = {**await configuration(frontend, _SLUGS[instances]), "limit": rows}
-    began = time.perf_counter()
-    ended = await run_to_its_end(frontend, stage.notifier_url, wanted)
-    if ended["data"]["succeeded"] != rows:
-        raise RuntimeError(f"the run ended as {ended['type']}")
-    return rows / (time.perf_counter() - began)
+    return await WholeRuns(stage.stack, frontend, wanted, rows).rate()

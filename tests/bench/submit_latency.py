@@ -22,9 +22,8 @@ _SLUG = "answers-constant"
 async def measure() -> Measurement:
     async with staged("submit-latency", [answers_constant(records=True)]) as stage:
         accepted, sent = await _submit_runs(stage)
-        began = [moment for moment, _ in calls(stage.models, _SLUG)][-_RUNS:]
-    latencies = sorted((begin - moment) * 1000 for begin, moment in zip(began, accepted, strict=True))
-    whole = sorted((begin - moment) * 1000 for begin, moment in zip(began, sent, strict=True))
+        began = _begun(calls(stage.models, _SLUG), since=sent[0])
+    latencies, whole = _milliseconds(accepted, began), _milliseconds(sent, began)
     sys.stderr.write(
         f"  from 202: median {statistics.median(latencies):.1f} ms; from the request: median"
         f" {statistics.median(whole):.1f} ms, p99 {_p99(whole):.1f} ms\n"
@@ -48,16 +47,28 @@ async def _submit_runs(stage: Stage) -> tuple[list[float], list[float]]:
     frontend = await set_up_texts(stage.gateway, map(str, range(_ROWS)))
     wanted = await configuration(frontend, _SLUG)
     accepted, sent = [], []
-    for number in range(_RUNS + 1):
+    for _ in range(_RUNS + 1):
         await asyncio.sleep(_PAUSE_SECONDS)
         began = time.time()
         run = await stage.gateway.post(f"{frontend.path}/model-runs", wanted)
         answered = time.time()
         await until_ended(stage.gateway, f"/v1/model-runs/{run['id']}")
-        if number:  # the first one warms
-            sent.append(began)
-            accepted.append(answered)
+        sent.append(began)
+        accepted.append(answered)
     return accepted, sent
+
+
+def _begun(noted: list[tuple[float, int]], since: float) -> list[float]:
+    """When the model was called for each run. Raises RuntimeError unless every run was one call with all its rows."""
+    of_runs = [(moment, rows) for moment, rows in noted if moment >= since]
+    if [rows for _, rows in of_runs] != [_ROWS] * (_RUNS + 1):
+        raise RuntimeError(f"{_RUNS + 1} runs of {_ROWS} rows were {len(of_runs)} calls, not one each")
+    return [moment for moment, _ in of_runs]
+
+
+def _milliseconds(starts: list[float], ends: list[float]) -> list[float]:
+    """Ascending, without the first run, which warms."""
+    return sorted((end - start) * 1000 for start, end in list(zip(starts, ends, strict=True))[1:])
 
 
 def _p99(ascending: list[float]) -> float:

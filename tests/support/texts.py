@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from itertools import islice
 
-from deploy.local.demo.client import Gateway, Json, subscribed
+from deploy.local.demo.client import Channel, Gateway, Json, subscribed
+from shared.contracts.events import TERMINAL_STATES
 from tests.support.stack import Frontend
 
 _OPTIONS = ("even", "odd", "yes", "no")
@@ -12,7 +13,6 @@ _ONTOLOGY: Json = {
     "classifications": [{"type": "radio", "name": "Answer", "options": [{"name": name} for name in _OPTIONS]}]
 }
 _AT_ONCE = 1000
-_TERMINAL = {f"model_run.{state}" for state in ("completed", "completed_with_errors", "cancelled", "failed")}
 
 
 async def set_up_texts(gateway: Gateway, texts: Iterable[str]) -> Frontend:
@@ -46,9 +46,15 @@ async def make_known(frontend: Frontend, notifier_url: str, slug: str) -> None:
 async def run_to_its_end(frontend: Frontend, notifier_url: str, wanted: Json) -> Json:
     """Submit and wait for the terminal event, which it gives; the run's last counters are in its `data`."""
     async with subscribed(frontend.gateway, notifier_url, f"project:{frontend.project_id}") as channel:
-        run = await frontend.gateway.post(f"{frontend.path}/model-runs", wanted)
-        async for message in channel:
-            event: Json = message.get("event", {})
-            if event.get("subject", {}).get("id") == run["id"] and event["type"] in _TERMINAL:
-                return event
-    raise RuntimeError("the socket closed before the run ended")
+        return await submitted_to_its_end(channel, frontend.gateway, f"{frontend.path}/model-runs", wanted)
+
+
+async def submitted_to_its_end(channel: Channel, gateway: Gateway, path: str, wanted: Json) -> Json:
+    """As `run_to_its_end`, on a project's channel that is open; `path` may be that of its previews too."""
+    submitted = await gateway.post(path, wanted)
+    async for message in channel:
+        event: Json = message.get("event", {})
+        is_its = event.get("subject", {}).get("id") == submitted["id"]
+        if is_its and event["type"].partition(".")[2] in TERMINAL_STATES:
+            return event
+    raise RuntimeError("the socket closed before the end was told")
