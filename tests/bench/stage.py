@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(name: str, stand_ins: Iterable[StandIn], real: Sequence[str] = ()) -> AsyncIterator[Stage]:
-    """`real`: built models by their slugs."""
+async def staged(name: str, stand_ins: Iterable[StandIn]) -> AsyncIterator[Stage]:
     state = ROOT / "var" / f"bench-{name}"
-    models = model_store(state / "models", stand_ins, real)
+    models = model_store(state / "models", stand_ins)
     stack = StackProcess(StackOptions(state=state, models=models, free_ports=True))
     try:
         await asyncio.to_thread(stack.start)

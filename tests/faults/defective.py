@@ -14,7 +14,7 @@ from tests.faults.harness.identity import name_connections
 
 
 def run(module: str, arguments: Sequence[str] = (), defect: str | None = None, crash: str | None = None) -> None:
-    """Ends with the service. `crash` is a point and the how-manieth time it is passed: `after_commit:3`."""
+    """Ends with the service. `crash` is a point and at which passing of it: `after_commit:3`."""
     name_connections()
     if defect:
         DEFECTS[defect].apply()

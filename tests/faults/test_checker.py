@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import pytest_asyncio
 
+from tests.faults.defects import DEFECTS
 from tests.faults.harness.checker import check
+from tests.faults.harness.checks.base import ViolationName
 from tests.faults.harness.database import Database, Run, Stream, read_database
 from tests.faults.harness.history import Entry, History
 from tests.faults.harness.world import World
@@ -92,6 +94,21 @@ def _progress_falls(kept: Kept) -> None:
     kept.entries += [{**frame, "message": {**told, "done": done}} for done in (16, 8)]
 
 
+def _progress_beyond_total(kept: Kept) -> None:
+    told = {"type": "progress", "model_run_id": kept.run.id, "total": 64, "failed": 0}
+    kept.entries.append({**kept.frames("event")[0], "message": {**told, "done": 65}})
+
+
+def _cancel_accepted(kept: Kept) -> None:
+    kept.entries.append({**kept.answer("/model-runs"), "path": f"/v1/model-runs/{kept.run.id}/cancel", "status": 200})
+
+
+def _running_after_the_end(kept: Kept) -> None:
+    payload = deepcopy(kept.log[-1]["payload"])
+    payload["data"]["state"] = "running"
+    kept.change_log([*kept.log, {**kept.log[-1], "payload": payload}])
+
+
 TAMPERINGS: Mapping[str, Callable[[Kept], None]] = {
     "doubled_outcome": lambda kept: kept.change_run(outcomes=[*kept.run.outcomes, kept.run.outcomes[0]]),
     "missing_outcome": lambda kept: kept.change_run(outcomes=kept.run.outcomes[1:]),
@@ -101,6 +118,7 @@ TAMPERINGS: Mapping[str, Callable[[Kept], None]] = {
     "outcome_told_wrongly": lambda kept: kept.answer("/outcomes")["body"]["items"][0].update(state="pending"),
     "accepted_submit_lost": lambda kept: kept.answer("/model-runs")["body"].update(id=kept.run.project_id),
     "submit_doubled": lambda kept: kept.runs.update(twin=replace(kept.run, id="twin")),
+    "accepted_cancel_lost": _cancel_accepted,
     "accepted_import_lost": lambda kept: kept.data_rows.popitem() and None,
     "import_changed": lambda kept: next(iter(kept.data_rows.values())).update(text="another"),
     "internal_error_told": lambda kept: kept.answer("/model-runs").update(status=500),
@@ -122,6 +140,7 @@ TAMPERINGS: Mapping[str, Callable[[Kept], None]] = {
     "event_without_state": lambda kept: kept.change_run(state="running"),
     "terminal_event_missing": lambda kept: kept.change_log(kept.log[:-1]),
     "terminal_event_twice": _end_event_again,
+    "event_after_terminal": _running_after_the_end,
     "terminal_counters_wrong": lambda kept: _last_event(kept, succeeded=1),
     "notification_missing": _workspace_log_without_the_run,
     "late_commit": lambda kept: kept.change_run(stores=[{**s, "holder": "another:1"} for s in kept.run.stores]),
@@ -130,6 +149,7 @@ TAMPERINGS: Mapping[str, Callable[[Kept], None]] = {
     ),
     "result_after_pause": _pause_before_the_results,
     "progress_fell": _progress_falls,
+    "progress_beyond_total": _progress_beyond_total,
     "wrong_result": lambda kept: kept.change_run(
         detections=[{**one, "model_class": "even"} for one in kept.run.detections]
     ),
@@ -154,6 +174,11 @@ async def test_a_change_is_seen_by_name(clean: tuple[History, Database], name: s
         _Told(kept.entries), replace(database, streams=kept.streams, runs=kept.runs, data_rows=kept.data_rows)
     )
     assert name in {violation.name for violation in found}
+
+
+async def test_every_violation_has_been_seen() -> None:
+    by_defects = {name for defect in DEFECTS.values() for name in defect.seen_as}
+    assert TAMPERINGS.keys() | by_defects == set(get_args(ViolationName))
 
 
 class _Told(History):

@@ -15,10 +15,11 @@ from typing import Any
 import asyncpg
 
 from deploy.local.demo.client import Json
+from shared.contracts.events import TERMINAL_STATES
 from tests.faults.arena import ELSEWHERE, STEADY, Arena
 from tests.faults.harness.faults import Faults
 from tests.faults.harness.round import Round
-from tests.faults.harness.stage import TERMINAL, Stage
+from tests.faults.harness.stage import Stage
 from tests.faults.harness.world import World
 from tests.support.faulty_triton import FaultyTriton
 
@@ -177,7 +178,7 @@ class Trial:
             """,
             attempt.run_id,
         )
-        return row["rows"], row["state"] in TERMINAL
+        return row["rows"], row["state"] in TERMINAL_STATES
 
     async def _held_by(self, attempt: Attempt, pid: int | None) -> bool:
         found = await self.fetch(

@@ -11,8 +11,9 @@ from tests.support.workers import FakeTriton, Numbers, submit_numbers, until_end
 from tests.support.world import World
 
 
-def value(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(f"prelabel_inference_{name}", labels) or 0
+def value(name: str, **labels: str) -> float | None:
+    """None when nothing of that name and these labels was ever counted or set."""
+    return REGISTRY.get_sample_value(f"prelabel_inference_{name}", labels)
 
 
 async def test_rows_batches_and_stages_are_counted(world: World) -> None:
@@ -24,7 +25,7 @@ async def test_rows_batches_and_stages_are_counted(world: World) -> None:
         ("retries_total", {}),
         *(("stage_seconds_count", {"stage": stage}) for stage in ("prepare", "infer", "decode", "store")),
     ]
-    before = [value(name, **labels) for name, labels in names]
+    before = [value(name, **labels) or 0 for name, labels in names]
     run_id, _ = await submit_numbers(world, 16)
     calls = 0
 
@@ -39,7 +40,7 @@ async def test_rows_batches_and_stages_are_counted(world: World) -> None:
     async with working(world, FakeTriton(refuse_one)):
         assert await until_ended(world, run_id) == "completed_with_errors"
     succeeded, failed, rejected, rows, retries, *stages = [
-        value(name, **labels) - old for (name, labels), old in zip(names, before, strict=True)
+        (value(name, **labels) or 0) - old for (name, labels), old in zip(names, before, strict=True)
     ]
     assert (succeeded, failed, rejected, retries) == (15, 1, 1, 1)
     assert rows == 16 + 16 + 16 + 8 + 4 + 2, "each half of what was refused, and the first call twice"
@@ -57,7 +58,9 @@ async def test_what_waits_is_told(world: World) -> None:
         old = text("UPDATE model_runs SET created_at = now() - interval '1 hour' WHERE id = :run")
         await session.execute(old, {"run": run_id})
     await _look(world)
-    assert 3600 <= value("queue_age_seconds", purpose="run") < 3900
+    age = value("queue_age_seconds", purpose="run")
+    assert age is not None
+    assert 3600 <= age < 3900
     async with world.sessions.begin() as session:
         stalled = text("UPDATE model_runs SET state = 'stalled', waiting_for = 'model' WHERE id = :run")
         await session.execute(stalled, {"run": run_id})

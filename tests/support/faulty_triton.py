@@ -39,7 +39,6 @@ class FaultyTriton:
         self.address = ""
         self.before: Before = _nothing
         self.spoils: Mapping[bytes, Spoil] = {}
-        self.batches: list[tuple[bytes, ...]] = []
         self.injected = 0
         self._channel: Any = None
 
@@ -49,7 +48,6 @@ class FaultyTriton:
 
     def heal(self) -> None:
         self.before, self.spoils, self.injected = _nothing, {}, 0
-        self.batches.clear()
 
     async def __aenter__(self) -> Self:
         self._server = grpc.aio.server(options=_NO_LIMIT)
@@ -79,7 +77,6 @@ class FaultyTriton:
 
     async def _infer(self, request: bytes) -> bytes:
         texts = _texts(service_pb2.ModelInferRequest.FromString(request))
-        self.batches.append(texts)
         await self.before(texts)
         answer: bytes = await self._channel.unary_unary(_INFER)(request)
         found = next((mark for text in texts for mark in self.spoils if mark in text), None)

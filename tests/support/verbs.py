@@ -57,9 +57,9 @@ async def counted(world: World, run_id: UUID) -> RunCounters:
     async with world.sessions() as session:
         shown = await run_counters(session, await world.run(run_id))
     outcomes = Counter(outcome.state for outcome in await world.outcomes(run_id))
-    segs = await world.segments(run_id)
+    segments = await world.segments(run_id)
     assert (shown.succeeded, shown.failed) == (outcomes["succeeded"], outcomes["failed"])
-    assert shown.succeeded == sum(one.succeeded for one in segs), "progress is summed over all segments"
-    assert shown.failed == sum(one.failed for one in segs)
+    assert shown.succeeded == sum(one.succeeded for one in segments), "progress is summed over all segments"
+    assert shown.failed == sum(one.failed for one in segments)
     assert shown.detections == len(await world.detections(run_id))
     return shown

@@ -74,16 +74,15 @@ class Faults:
         await client.flushall()
         await client.aclose()
 
-    async def kill_backends(self, application: str, *, query_like: str = "%", limit: int = 1) -> int:
+    async def kill_backends(self, application: str, *, limit: int = 1) -> int:
         """Connections of a service to PostgreSQL are ended by the server, `COMMIT` and all. Says how many."""
         connection = await asyncpg.connect(self._world.addresses.database_url)
         try:
             found = await connection.fetch(
                 """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE application_name LIKE $1 AND query ILIKE $2 AND pid <> pg_backend_pid()
-                     AND datname = current_database() LIMIT $3""",
+                   WHERE application_name LIKE $1 AND pid <> pg_backend_pid()
+                     AND datname = current_database() LIMIT $2""",
                 f"{application}%",
-                query_like,
                 limit,
             )
         finally:

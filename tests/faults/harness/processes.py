@@ -105,9 +105,6 @@ class Processes:
     def pid(self, name: str) -> int | None:
         return self._services[name].pid
 
-    def order(self, name: str) -> Order:
-        return self._services[name].order
-
     def starts(self, name: str) -> int:
         return self._services[name].starts
 

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deploy.local.demo.client import Gateway, Json
+from shared.contracts.events import TERMINAL_STATES
 from tests.support.stack import Frontend
 from tests.support.texts import configuration, set_up_texts
-
-TERMINAL = ("completed", "completed_with_errors", "cancelled", "failed")
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,12 @@ class Stage:
     async def until_done(self, run_id: str, rows: int, seconds: float = 60) -> Json:
         """Until so many rows have an outcome, or the run has ended."""
         async with asyncio.timeout(seconds):
-            while (found := await self.run(run_id))["done"] < rows and found["state"] not in TERMINAL:
+            while (found := await self.run(run_id))["done"] < rows and found["state"] not in TERMINAL_STATES:
                 await asyncio.sleep(0.03)
         return found
 
     async def ended(self, run_id: str, seconds: float = 120) -> Json:
-        return await self.until(run_id, *TERMINAL, seconds=seconds)
+        return await self.until(run_id, *TERMINAL_STATES, seconds=seconds)
 
     async def outcomes(self, run_id: str) -> list[Json]:
         """Of all its rows."""

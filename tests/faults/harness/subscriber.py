@@ -26,8 +26,6 @@ class Subscriber:
     def __init__(self, name: str, topic: str, gateway: Gateway, url: str, history: History) -> None:
         self.name, self.topic = name, topic
         self.position: dict[str, Any] | None = None
-        self.snapshot: Message | None = None
-        self.events: list[Message] = []
         self._gateway, self._url, self._history = gateway, url, history
         self._connection = 0
         self._changed = asyncio.Event()
@@ -122,9 +120,6 @@ class Subscriber:
         )
         if message["type"] == "subscribed":
             self.position = {"epoch": message["epoch"], "offset": message["offset"]}
-            self.snapshot = message.get("snapshot", self.snapshot)
         elif message["type"] in {"event", "position"} and self.position is not None:
             self.position = {**self.position, "offset": message["offset"]}
-        if message["type"] == "event":
-            self.events.append(message)
         self._changed.set()

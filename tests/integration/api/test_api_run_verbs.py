@@ -393,11 +393,12 @@ async def test_a_retry_between_the_locks_of_another_verb_is_seen(
     stage = await make_stage(api, workspace)
     run_id = await stage.submit()
     await stage.worker.take(run_id)
-    looks = 0
+    looks, looking = 0, asyncio.Event()
 
     async def lock(session: AsyncSession, run: ModelRunRow) -> None:
         nonlocal looks
         looks += 1
+        looking.set()
         await lock_open_segments(session, run)
 
     monkeypatch.setattr(queries, "lock_open_segments", lock)
@@ -406,7 +407,7 @@ async def test_a_retry_between_the_locks_of_another_verb_is_seen(
             select(SegmentRow).where(SegmentRow.model_run_id == run_id).with_for_update()
         )
         cancelling = asyncio.create_task(do(stage, "cancel", run_id, json={}))
-        await asyncio.sleep(0.3)
+        await looking.wait()
         segment.state = "done"
         names = ("workspace_id", "project_id", "model_run_id", "ordinal", "data_row_ids")
         session.add(SegmentRow(execution=2, **{name: getattr(segment, name) for name in names}))

@@ -8,7 +8,6 @@
 """
 
 import json
-import os
 import shutil
 import struct
 from collections.abc import Iterable, Sequence
@@ -18,7 +17,6 @@ from typing import Any
 
 from deploy.triton.repository import add_model
 from shared.model_card import BuiltModel, ModelCard
-from tests.support.servers import MODELS
 
 MAX_BATCH = 32
 _CODE = Path(__file__).parent / "model.py"
@@ -81,17 +79,11 @@ def calls(store: Path, slug: str) -> list[tuple[float, int]]:
     return [(nanoseconds / 1e9, rows) for nanoseconds, rows in struct.iter_unpack("<qq", file.read_bytes())]
 
 
-def model_store(folder: Path, stand_ins: Iterable[StandIn], real: Sequence[str] = ()) -> Path:
-    """A folder for `StackOptions.models`, made anew: the stand-ins, and built models of the product by their slugs."""
+def model_store(folder: Path, stand_ins: Iterable[StandIn]) -> Path:
+    """A folder for `StackOptions.models`, made anew, with the stand-ins only."""
     shutil.rmtree(folder, ignore_errors=True)
     for one in stand_ins:
         _add(folder, one)
-    for slug in real:
-        (card,) = [path for path in (MODELS / "cards").glob("*.json") if path.stem.rpartition("-")[0] == slug]
-        (folder / "cards").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(card, folder / "cards" / card.name)
-        served = MODELS / "repository" / card.stem
-        shutil.copytree(served, folder / "repository" / card.stem, copy_function=os.link)
     return folder
 
 

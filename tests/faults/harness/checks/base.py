@@ -2,19 +2,63 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tests.faults.harness.database import Database, Row, Run
 
-TERMINAL = frozenset({"completed", "completed_with_errors", "cancelled", "failed"})
+ViolationName = Literal[
+    "accepted_cancel_lost",
+    "accepted_import_lost",
+    "accepted_submit_lost",
+    "detection_without_outcome",
+    "detections_differ",
+    "doubled_outcome",
+    "event_after_terminal",
+    "event_differs",
+    "event_doubled",
+    "event_logged_twice",
+    "event_missed",
+    "event_not_in_log",
+    "event_without_state",
+    "foreign_outcome",
+    "gap_in_stream",
+    "import_changed",
+    "internal_error_told",
+    "late_commit",
+    "ledger_differs",
+    "missing_outcome",
+    "notification_missing",
+    "outcome_told_wrongly",
+    "progress_beyond_total",
+    "progress_fell",
+    "projections_differ",
+    "refetch_without_reason",
+    "result_after_cancel",
+    "result_after_end",
+    "result_after_pause",
+    "resumed_elsewhere",
+    "rows_cut_wrongly",
+    "run_counters_differ",
+    "segment_counters_differ",
+    "segment_left_open",
+    "snapshot_differs",
+    "state_without_event",
+    "submit_doubled",
+    "terminal_counters_wrong",
+    "terminal_event_missing",
+    "terminal_event_twice",
+    "wrong_result",
+]
+"""To add one: name it here, and show in `tests/faults/test_checker.py` or by a defect that it is seen."""
+
 DONE = frozenset({"completed", "completed_with_errors"})
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """`name` is stable; `of` is the run, stream or subscriber it is about."""
+    """`of` is the run, stream or subscriber it is about."""
 
-    name: str
+    name: ViolationName
     of: str
     detail: str
 

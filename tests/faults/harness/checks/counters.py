@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from tests.faults.harness.checks.base import TERMINAL, Violation, some, worked_on
+from shared.contracts.events import TERMINAL_STATES
+from tests.faults.harness.checks.base import Violation, some, worked_on
 from tests.faults.harness.database import Database, Run
 from tests.faults.harness.history import History
 
@@ -33,7 +34,7 @@ def of_segments(history: History, database: Database) -> Iterator[Violation]:
 def of_runs(history: History, database: Database) -> Iterator[Violation]:
     del history
     for run in worked_on(database):
-        if run.state in TERMINAL and _counted(run) != stored_counts(run):
+        if run.state in TERMINAL_STATES and _counted(run) != stored_counts(run):
             yield Violation("run_counters_differ", run.id, f"{_counted(run)}, stored {stored_counts(run)}")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.harness.checks.base import Violation, data_of, events_of
+from tests.faults.harness.checks.base import Violation, ViolationName, data_of, events_of
 from tests.faults.harness.database import Database, Row, Stream
 from tests.faults.harness.history import Entry, History
 
@@ -116,5 +116,5 @@ class _Follower:
             if missed in self.wanted:
                 yield self._violation("event_missed", f"{missed}: {self.wanted[missed]['type']}; it stood at {stood}")
 
-    def _violation(self, name: str, detail: str) -> Violation:
+    def _violation(self, name: ViolationName, detail: str) -> Violation:
         return Violation(name, f"subscriber {self.name}", detail)

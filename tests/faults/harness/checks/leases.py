@@ -3,10 +3,11 @@
 What the audit (`audit.py`) wrote down tells both; times of rows and events tell the second without it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from tests.faults.harness.checks.base import TERMINAL, Violation, data_of, events_of, some, worked_on
+from shared.contracts.events import TERMINAL_STATES
+from tests.faults.harness.checks.base import Violation, ViolationName, data_of, events_of, some, worked_on
 from tests.faults.harness.database import Database, Row
 from tests.faults.harness.history import History
 
@@ -31,7 +32,7 @@ def nothing_after_the_end(history: History, database: Database) -> Iterator[Viol
             if closed is not None:
                 spans.append((*closed, event["occurred_at"]))
                 closed = None
-            if (state := data_of(event)["state"]) in TERMINAL or state == "paused":
+            if (state := data_of(event)["state"]) in TERMINAL_STATES or state == "paused":
                 closed = state, event["occurred_at"]
         if closed is not None:
             spans.append((*closed, None))
@@ -45,7 +46,7 @@ def nothing_after_the_end(history: History, database: Database) -> Iterator[Viol
                 yield Violation(_NAMES.get(state, "result_after_end"), run.id, f"after {since}: {some(late)}")
 
 
-_NAMES = {"cancelled": "result_after_cancel", "paused": "result_after_pause"}
+_NAMES: Mapping[str, ViolationName] = {"cancelled": "result_after_cancel", "paused": "result_after_pause"}
 
 
 def _same_process(store: Row) -> bool:

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.faults.harness.checks.base import DONE, TERMINAL, Violation, some, worked_on
+from shared.contracts.events import TERMINAL_STATES
+from tests.faults.harness.checks.base import DONE, Violation, some, worked_on
 from tests.faults.harness.database import Database
 from tests.faults.harness.history import History
 
@@ -21,7 +22,7 @@ def one_each(history: History, database: Database) -> Iterator[Violation]:
             yield Violation("rows_cut_wrongly", run.id, f"{len(rows)} rows in segments, total {run.row['total']}")
         if run.state in DONE and (missing := set(rows) - counts.keys()):
             yield Violation("missing_outcome", run.id, some(missing))
-        if run.state in TERMINAL and (open_ := [s for s in run.segments if s["state"] in ("open", "leased")]):
+        if run.state in TERMINAL_STATES and (open_ := [s for s in run.segments if s["state"] in ("open", "leased")]):
             yield Violation("segment_left_open", run.id, some(s["id"] for s in open_))
 
 
@@ -30,7 +31,7 @@ def told_as_stored(history: History, database: Database) -> Iterator[Violation]:
     stored = {run.id: {str(o["data_row_id"]): o["state"] for o in run.outcomes} for run in database.runs.values()}
     for answer in history.answers("GET", "/outcomes"):
         run = database.runs.get(answer["path"].split("/")[3])
-        if run is None or run.state not in TERMINAL or run.row["finished_at"].timestamp() > answer["at"]:
+        if run is None or run.state not in TERMINAL_STATES or run.row["finished_at"].timestamp() > answer["at"]:
             continue
         for item in answer["body"]["items"]:
             right = stored[run.id].get(item["data_row_id"], "not_run")
