@@ -1,35 +1,23 @@
 """Another threshold for a run that has ended, on the real stack: no model is asked, as Triton's own statistics say."""
 
-import httpx2
-
 from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json
 from tests.support.servers import PICTURES
-from tests.support.stack import set_up, until_ended
+from tests.support.stack import inferences, set_up, until_ended
 
 _ONTOLOGY: Json = {"tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat")]}
 _NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "grace_hopper.jpg")
-
-
-async def _inferences(stack: StackProcess) -> dict[str, tuple[int, int]]:
-    """How many inferences and executions each model has made since Triton's start."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"{stack.addresses.triton_http_url}/v2/models/stats")
-    return {
-        model["name"]: (int(model["inference_count"]), int(model["execution_count"]))
-        for model in answer.json()["model_stats"]
-    }
 
 
 async def test_another_threshold_asks_no_model(stack: StackProcess, gateway: Gateway) -> None:
     files = [(name, (PICTURES / name).read_bytes()) for name in _NAMES]
     frontend = await set_up(gateway, _ONTOLOGY, files)
     model = await frontend.model("object_detection")
-    before = await _inferences(stack)
+    before = await inferences(stack)
     wanted = {**await frontend.wanted(model, 0.5), "reuse": False}
     path = f"/v1/model-runs/{(await gateway.post(f'{frontend.path}/model-runs', wanted))['id']}"
     await until_ended(gateway, path)
-    made = await _inferences(stack)
+    made = await inferences(stack)
     assert made != before, "the run itself asked the model"
     sure = {(one["id"], one["confidence"]) async for one in gateway.pages(f"{path}/pre-labels")}
 
@@ -43,4 +31,4 @@ async def test_another_threshold_asks_no_model(stack: StackProcess, gateway: Gat
     back = await gateway.patch(f"{path}/alignment", {"threshold": 0.5}, '"2"')
     assert back["version"] == 3
     assert {(one["id"], one["confidence"]) async for one in gateway.pages(f"{path}/pre-labels")} == sure
-    assert await _inferences(stack) == made
+    assert await inferences(stack) == made

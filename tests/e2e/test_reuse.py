@@ -3,22 +3,13 @@
 import asyncio
 from secrets import token_bytes
 
-import httpx2
-
 from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json
 from tests.support.servers import PICTURES
-from tests.support.stack import Frontend, set_up, until_ended
+from tests.support.stack import Frontend, inferences, set_up, until_ended
 
 ONTOLOGY: Json = {"tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat")]}
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "grace_hopper.jpg")
-
-
-async def _inferences(stack: StackProcess) -> dict[str, int]:
-    assert stack.addresses.triton_http_url is not None
-    async with httpx2.AsyncClient(base_url=stack.addresses.triton_http_url, trust_env=False) as client:
-        found = (await client.get("/v2/models/stats")).json()["model_stats"]
-    return {one["name"]: one["inference_count"] for one in found}
 
 
 async def _run(frontend: Frontend, wanted: Json) -> Json:
@@ -44,7 +35,7 @@ async def test_a_second_run_over_known_rows_makes_no_inference(gateway: Gateway,
     )
     wanted = await frontend.wanted(await frontend.model("object_detection"), 0.3)
     first = await _run(frontend, wanted)
-    before = await _inferences(stack)
+    before = await inferences(stack)
     estimate = await _estimate(frontend, wanted)
     assert (estimate["rows"], estimate["reused"], estimate["duration"]["expected"]) == (4, 4, 0)
     anew = await _estimate(frontend, {**wanted, "reuse": False})
@@ -53,7 +44,7 @@ async def test_a_second_run_over_known_rows_makes_no_inference(gateway: Gateway,
 
     second = await _run(frontend, wanted)
     stricter = await _run(frontend, {**wanted, "threshold": 0.7})
-    assert await _inferences(stack) == before
+    assert await inferences(stack) == before
     pre_labels, ledgers = [], []
     for run in (first, second, stricter):
         path = f"/v1/model-runs/{run['id']}"
@@ -75,6 +66,6 @@ async def test_a_second_run_over_known_rows_makes_no_inference(gateway: Gateway,
     assert second["configuration"]["reuse"] is True
 
     asked = await _run(frontend, {**wanted, "reuse": False})
-    assert sum((await _inferences(stack)).values()) == sum(before.values()) + len(NAMES)
+    assert sum((await inferences(stack)).values()) == sum(before.values()) + len(NAMES)
     outcomes = [one async for one in gateway.pages(f"/v1/model-runs/{asked['id']}/outcomes")]
     assert {one["reused_from"] for one in outcomes} == {None}

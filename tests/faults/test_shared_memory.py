@@ -1,11 +1,10 @@
 """Pictures go to Triton through shared memory: a restart of either side costs no row and leaves nothing behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import cycle, islice
 
 import httpx2
+import pytest
 
 from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json
@@ -17,12 +16,10 @@ _ONTOLOGY: Json = {"tools": [{"type": "bounding_box", "name": "Person"}, {"type"
 _ROWS = 90
 
 
-@asynccontextmanager
-async def _frontend(stack: StackProcess) -> AsyncIterator[Frontend]:
-    gateway = Gateway(stack.addresses.api_url, stack.api_key)
+@pytest.fixture
+async def frontend(gateway: Gateway) -> Frontend:
     pictures = [(PICTURES / name).read_bytes() for name in ("astronaut.png", "chelsea.png", "coffee.png")]
-    yield await set_up(gateway, _ONTOLOGY, [(f"{n}.png", one) for n, one in enumerate(islice(cycle(pictures), _ROWS))])
-    await gateway.close()
+    return await set_up(gateway, _ONTOLOGY, [(f"{n}.png", one) for n, one in enumerate(islice(cycle(pictures), _ROWS))])
 
 
 async def _under_way(frontend: Frontend) -> Json:
@@ -44,27 +41,25 @@ async def _completes(frontend: Frontend, run: Json) -> None:
     assert (found["state"], found["succeeded"], found["failed"]) == ("completed", _ROWS, 0)
 
 
-async def test_memory_is_shared_again_when_triton_is_back(stack: StackProcess) -> None:
-    async with _frontend(stack) as frontend:
-        run = await _under_way(frontend)
-        before = stack.status().services["triton"].restarts
-        stack.kill("triton")
-        await asyncio.to_thread(stack.wait_until_ready, "triton", restarts=before + 1)
-        await _completes(frontend, run)
-        await _completes(frontend, await _under_way(frontend))
+async def test_memory_is_shared_again_when_triton_is_back(stack: StackProcess, frontend: Frontend) -> None:
+    run = await _under_way(frontend)
+    before = stack.status().services["triton"].restarts
+    stack.kill("triton")
+    await asyncio.to_thread(stack.wait_until_ready, "triton", restarts=before + 1)
+    await _completes(frontend, run)
+    await _completes(frontend, await _under_way(frontend))
     async with httpx2.AsyncClient(trust_env=False) as client:
         said = (await client.get(f"{stack.addresses.inference_metrics_url}/metrics")).text
     assert f'prelabel_inference_shares_memory{{address="{stack.addresses.triton_url}"}} 1.0' in said
 
 
-async def test_a_killed_worker_leaves_its_memory_to_be_swept(stack: StackProcess) -> None:
-    async with _frontend(stack) as frontend:
-        run = await _under_way(frontend)
-        service = stack.status().services["inference"]
-        assert service.process is not None
-        left = f"{PREFIX}{service.process.pid}-*"
-        assert list(FOLDER.glob(left))
-        stack.kill("inference")
-        await asyncio.to_thread(stack.wait_until_ready, "inference", restarts=service.restarts + 1)
-        assert not list(FOLDER.glob(left))
-        await _completes(frontend, run)
+async def test_a_killed_worker_leaves_its_memory_to_be_swept(stack: StackProcess, frontend: Frontend) -> None:
+    run = await _under_way(frontend)
+    service = stack.status().services["inference"]
+    assert service.process is not None
+    left = f"{PREFIX}{service.process.pid}-*"
+    assert list(FOLDER.glob(left))
+    stack.kill("inference")
+    await asyncio.to_thread(stack.wait_until_ready, "inference", restarts=service.restarts + 1)
+    assert not list(FOLDER.glob(left))
+    await _completes(frontend, run)

@@ -1,4 +1,4 @@
-"""A world of texts for tests of workers; those that need another make their own."""
+"""A world of texts for tests of workers; `image_world` is one of pictures."""
 
 from collections.abc import AsyncIterator
 
@@ -22,6 +22,11 @@ async def sessions(service_environment: dict[str, str]) -> AsyncIterator[Session
 @pytest.fixture
 async def world(sessions: Sessions, object_store_url: str) -> World:
     return await make_world(sessions, ObjectStore(object_store_url), "text")
+
+
+@pytest.fixture
+async def image_world(sessions: Sessions, object_store_url: str) -> World:
+    return await make_world(sessions, ObjectStore(object_store_url))
 
 
 @pytest.fixture

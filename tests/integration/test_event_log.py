@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -12,13 +11,11 @@ from shared.contracts.envelope import Envelope
 from shared.contracts.event import Event
 from shared.contracts.events import ApiKeyCreated, BatchCreated, ModelRunCompleted
 from shared.contracts.jobs import Doorbell
-from shared.database.engine import Sessions
 from shared.database.event_log import LoggedEvent, read_events, read_head
 from shared.database.tables import ProjectRow
 from shared.database.unit_of_work import unit_of_work
 from shared.hints import Hints
 from shared.ids import new_id
-from shared.object_store import ObjectStore
 from shared.queue import JobQueue
 from shared.signals import Signals
 from tests.support.world import World, make_world
@@ -28,18 +25,6 @@ ACTOR = "member:test"
 
 class Undone(Exception):
     """Rolls a unit of work back."""
-
-
-@pytest.fixture
-async def world(sessions: Sessions, object_store_url: str) -> World:
-    return await make_world(sessions, ObjectStore(object_store_url))
-
-
-@pytest.fixture
-async def signals(redis_url: str) -> AsyncIterator[Signals]:
-    signals = Signals(JobQueue(redis_url), Hints(redis_url))
-    yield signals
-    await signals.close()
 
 
 def batch(world: World, name: str) -> Event:

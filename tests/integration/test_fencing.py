@@ -7,10 +7,9 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from services.inference import segments
 from services.inference.fencing import cut_off
-from shared.database.unit_of_work import unit_of_work
 from shared.signals import Signals
+from tests.support.leases import claim
 from tests.support.workers import submit_numbers
 from tests.support.world import World
 
@@ -25,11 +24,6 @@ async def silent(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg
     connection.terminate()
 
 
-async def _claim(world: World, signals: Signals, holder: str) -> segments.Claim | None:
-    async with unit_of_work(world.sessions, signals, "service:inference") as work:
-        return await segments.claim(work, purpose="run", holder=holder, lease_seconds=_LEASE_SECONDS, held_projects=())
-
-
 async def _cut_off(world: World, lease_seconds: float = _LEASE_SECONDS) -> int:
     async with world.sessions.begin() as session:
         return await cut_off(session, lease_seconds)
@@ -40,7 +34,7 @@ async def test_who_stands_still_in_a_transaction_is_cut_off_when_the_lease_has_r
     world: World, signals: Signals, silent: "asyncpg.Connection[asyncpg.Record]", in_copy: bool
 ) -> None:
     await submit_numbers(world, 4)
-    old = await _claim(world, signals, "old")
+    old = await claim(world, signals, "old", lease_seconds=_LEASE_SECONDS)
     assert old is not None
     await silent.execute("BEGIN")
     await silent.execute("CREATE TEMP TABLE results (n int)")
@@ -50,10 +44,10 @@ async def test_who_stands_still_in_a_transaction_is_cut_off_when_the_lease_has_r
         copying = asyncio.create_task(silent.copy_to_table("results", source=_begun(never)))
     assert await _cut_off(world, lease_seconds=60) == 0, "the lease still runs"
     await asyncio.sleep(_LEASE_SECONDS + 0.2)
-    assert await _claim(world, signals, "new") is None, "the row is locked"
+    assert await claim(world, signals, "new", lease_seconds=_LEASE_SECONDS) is None, "the row is locked"
     assert await _cut_off(world) == 1
     async with asyncio.timeout(10):
-        while (new := await _claim(world, signals, "new")) is None:
+        while (new := await claim(world, signals, "new", lease_seconds=_LEASE_SECONDS)) is None:
             await asyncio.sleep(0.05)
     assert (new.segment_id, new.generation) == (old.segment_id, old.generation + 1)
     if copying is not None:
@@ -64,7 +58,7 @@ async def test_who_stands_still_in_a_transaction_is_cut_off_when_the_lease_has_r
 async def test_who_locks_a_segment_without_a_lease_is_left_alone(world: World, signals: Signals) -> None:
     """As a cancel does, or a worker that is about to take the segment over."""
     await submit_numbers(world, 4)
-    assert await _claim(world, signals, "old") is not None
+    assert await claim(world, signals, "old", lease_seconds=_LEASE_SECONDS) is not None
     await asyncio.sleep(_LEASE_SECONDS + 0.2)
     async with world.sessions.begin() as session:
         await session.execute(text("SELECT id FROM segments FOR UPDATE"))

@@ -9,17 +9,10 @@ from shapely import Point
 
 from shared.alignment import AlignmentEntry
 from shared.annotations import ANNOTATION, BoundingBox, FeatureType, Mask, Polygon
-from shared.database.engine import Sessions
 from shared.database.tables import DetectionRow
-from shared.object_store import ObjectStore
 from tests.support.servers import MODELS, PICTURES
 from tests.support.workers import until_ended, working
-from tests.support.world import World, built_models, make_world
-
-
-@pytest.fixture
-async def world(sessions: Sessions, object_store_url: str) -> World:
-    return await make_world(sessions, ObjectStore(object_store_url))
+from tests.support.world import World, built_models
 
 
 async def found(
@@ -57,8 +50,8 @@ def words(detection: DetectionRow) -> str:
     return str(detection.attributes["text"]).replace(" ", "")
 
 
-async def test_the_second_detector_finds_the_same_things(world: World) -> None:
-    answers = await found(world, "detect-ssdlite", photographs("astronaut.png", "chelsea.png", "coffee.png"))
+async def test_the_second_detector_finds_the_same_things(image_world: World) -> None:
+    answers = await found(image_world, "detect-ssdlite", photographs("astronaut.png", "chelsea.png", "coffee.png"))
     classes = {name: {one.model_class for one in sure(some, 0.5)} for name, some in answers.items()}
     assert "person" in classes["astronaut.png"]
     assert classes["chelsea.png"] == {"cat"}
@@ -67,8 +60,8 @@ async def test_the_second_detector_finds_the_same_things(world: World) -> None:
     assert cat.annotation["width"] > 300
 
 
-async def test_faces_are_found_where_they_are(world: World) -> None:
-    answers = await found(world, "detect-faces", photographs("astronaut.png", "grace_hopper.jpg", "flower.jpg"))
+async def test_faces_are_found_where_they_are(image_world: World) -> None:
+    answers = await found(image_world, "detect-faces", photographs("astronaut.png", "grace_hopper.jpg", "flower.jpg"))
     (astronaut,) = sure(answers["astronaut.png"], 0.7)
     assert within(astronaut.annotation, 200, 100, 250, 150)
     assert 80 < astronaut.annotation["width"] < 160
@@ -88,9 +81,9 @@ def written(*lines: str) -> bytes:
     return buffer.getvalue()
 
 
-async def test_written_words_are_read(world: World) -> None:
+async def test_written_words_are_read(image_world: World) -> None:
     lines = ("Invoice 2024-117", "Total 38.50 EUR")
-    answers = await found(world, "read-text", {"page": written(*lines), **photographs("chelsea.png")})
+    answers = await found(image_world, "read-text", {"page": written(*lines), **photographs("chelsea.png")})
     texts = sorted(sure(answers["page"], 0.7), key=lambda one: one.annotation["top"])
     assert [words(one) for one in texts] == [line.replace(" ", "") for line in lines]
     assert [one.model_class for one in texts] == ["text", "text"]
@@ -99,8 +92,8 @@ async def test_written_words_are_read(world: World) -> None:
     assert sure(answers["chelsea.png"], 0.7) == []
 
 
-async def test_a_person_becomes_a_mask_and_the_mask_a_polygon_or_a_box(world: World) -> None:
-    answers = await found(world, "segment-person", photographs("astronaut.png", "china.jpg"))
+async def test_a_person_becomes_a_mask_and_the_mask_a_polygon_or_a_box(image_world: World) -> None:
+    answers = await found(image_world, "segment-person", photographs("astronaut.png", "china.jpg"))
     assert answers["china.jpg"] == []
     (person,) = answers["astronaut.png"]
     assert person.model_class == "person"

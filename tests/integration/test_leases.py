@@ -11,18 +11,16 @@ from sqlalchemy import text
 from services.api.access.principal import Principal, Role
 from services.api.model_runs.cancel import cancel_model_run
 from services.inference import results, segments
-from services.inference.decoders.base import Found
 from services.inference.failures import RowFailed
-from services.inference.inputs import Prepared
-from services.inference.inputs.content import Content, Facts
-from services.inference.inputs.placement import Placement
-from services.inference.results import Failed, Outcomes, Succeeded
+from services.inference.results import Failed, Outcomes
 from services.inference.segments import Claim, LeaseLost
 from shared.alignment import Alignment
-from shared.annotations import Canvas, Classification, FeatureType
+from shared.annotations import FeatureType
 from shared.database.unit_of_work import unit_of_work
 from shared.ids import new_id
 from shared.signals import Signals
+from tests.support.leases import LEASE_SECONDS, claim, silent_for, succeeded
+from tests.support.waiting import until
 from tests.support.workers import (
     MODEL,
     FakeTriton,
@@ -30,18 +28,11 @@ from tests.support.workers import (
     add_numbers,
     submit_numbers,
     until_ended,
-    until_true,
     working,
 )
 from tests.support.world import World, entry, make_world
 
-LEASE_SECONDS = 10.0
 ALIGNMENT = Alignment(entries=(entry("even", 0.5, FeatureType.RADIO),))
-
-
-async def claim(world: World, signals: Signals, holder: str = "w", held: tuple[UUID, ...] = ()) -> Claim | None:
-    async with unit_of_work(world.sessions, signals, "service:inference") as work:
-        return await segments.claim(work, purpose="run", holder=holder, lease_seconds=LEASE_SECONDS, held_projects=held)
 
 
 async def claimed(world: World, signals: Signals, **how: Any) -> Claim:
@@ -53,20 +44,6 @@ async def claimed(world: World, signals: Signals, **how: Any) -> Claim:
 async def execute(world: World, statement: str, **parameters: Any) -> None:
     async with world.sessions.begin() as session:
         await session.execute(text(statement), parameters)
-
-
-async def silent_for(world: World, seconds: float) -> None:
-    """As if no worker had said anything for so long."""
-    statement = (
-        "UPDATE segments SET heartbeat_at = clock_timestamp() - make_interval(secs => :seconds) WHERE state = 'leased'"
-    )
-    await execute(world, statement, seconds=seconds)
-
-
-def succeeded(row: UUID) -> Succeeded:
-    content = Content(row, b"0", row.bytes * 2, first_read=True)
-    prepared = Prepared(content, Placement(Canvas(length=1)), Facts("text/plain; charset=utf-8", 1, length=1))
-    return Succeeded(prepared, [Found("even", 0.9, Classification())], '{"infer_ms": 1.0}')
 
 
 async def store(world: World, claim: Claim, *rows: UUID, failed: tuple[UUID, ...] = ()) -> None:
@@ -374,7 +351,7 @@ async def test_a_cancel_during_a_batch_is_final(world: World, signals: Signals) 
             await cancel_model_run(work, admin(world), run_id, "keep")
         after = await everything(world)
         go_on.set()
-        await until_true(lambda: not running.worker.held)
+        await until(lambda: not running.worker.held)
         assert await everything(world) == after, "no result after the event"
         assert len(model.calls) == 2, "no call after the batch under way"
         assert running.works
@@ -393,10 +370,10 @@ async def test_a_heartbeat_drops_what_is_no_longer_held(world: World, signals: S
 
     model = FakeTriton(wait)
     async with working(world, model, inference_heartbeat_seconds=0.05) as running:
-        await until_true(lambda: bool(model.calls))
+        await until(lambda: bool(model.calls))
         async with unit_of_work(world.sessions, signals, "member:test") as work:
             await cancel_model_run(work, admin(world), run_id, "discard")
-        await until_true(lambda: not running.worker.held)
+        await until(lambda: not running.worker.held)
         assert running.works
     assert await world.outcomes(run_id) == []
 
@@ -412,11 +389,11 @@ async def test_two_lanes_may_hold_one_segment_one_after_the_other(world: World) 
 
     model = FakeTriton(wait)
     async with working(world, model, inference_lanes=2, inference_heartbeat_seconds=60) as running:
-        await until_true(lambda: bool(model.calls))
+        await until(lambda: bool(model.calls))
         await silent_for(world, LEASE_SECONDS + 1)
-        await until_true(lambda: len(running.worker.held) == 2 or len(model.calls) > 2)
+        await until(lambda: len(running.worker.held) == 2 or len(model.calls) > 2)
         first.set()
         assert await until_ended(world, run_id) == "completed"
-        await until_true(lambda: not running.worker.held)
+        await until(lambda: not running.worker.held)
         assert running.works
     assert sorted(outcome.data_row_id for outcome in await world.outcomes(run_id)) == sorted(rows)

@@ -7,12 +7,12 @@ from sqlalchemy import text
 from services.inference.settings import InferenceSettings
 from shared.database.engine import DATABASE_ERRORS, create_engine, create_sessions
 from tests.support.checked import check
+from tests.support.waiting import until
 from tests.support.workers import (
     FakeTriton,
     Numbers,
     submit_numbers,
     until_ended,
-    until_true,
     working,
 )
 from tests.support.world import World
@@ -93,7 +93,7 @@ async def test_a_stop_is_heard_while_a_segment_is_begun(world: World) -> None:
 
     model = Stopping()
     async with working(world, model, inference_lanes=1) as running:
-        await until_true(lambda: not running.works)
+        await until(lambda: not running.works)
     assert model.calls == []
     assert [segment.state for segment in await world.segments(run_id)] == ["open"]
 

@@ -4,14 +4,13 @@ import asyncio
 from typing import Any
 
 import cv2
-import httpx2
 import numpy as np
 import pytest
 
 from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json, subscribed
 from tests.support.servers import PICTURES
-from tests.support.stack import Frontend, set_up, until_ended
+from tests.support.stack import Frontend, inferences, set_up, until_ended
 
 ONTOLOGY: Json = {
     "tools": [{"type": "bounding_box", "name": name} for name in ("Person", "Cat", "Cup")],
@@ -80,7 +79,7 @@ async def test_another_threshold_asks_no_model(gateway: Gateway, stack: StackPro
     model = await frontend.model("object_detection")
     one = await _preview(frontend, model_id=model["id"], threshold=0.3)
     other = await _preview(frontend, model_id=model["id"], threshold=0.6, sample={"preview_id": one["id"]})
-    before, path = await _inferences(stack), f"/v1/previews/{one['id']}"
+    before, path = await inferences(stack), f"/v1/previews/{one['id']}"
     shown = [len(await _pre_labels(gateway, path))]
     for version, threshold in enumerate((0.1, 0.9), 1):
         changed = await gateway.patch(path, {"threshold": threshold}, f'"{version}"')
@@ -91,7 +90,7 @@ async def test_another_threshold_asks_no_model(gateway: Gateway, stack: StackPro
     assert [swept["shown"][place] for place in (10, 30, 90)] == [shown[1], shown[0], shown[2]]
     compared = await gateway.get("/v1/previews/compare", ids=f"{one['id']},{other['id']}")
     assert compared["data_rows"] == 4
-    assert await _inferences(stack) == before
+    assert await inferences(stack) == before
 
 
 async def test_a_preview_tells_its_followers(gateway: Gateway, stack: StackProcess) -> None:
@@ -139,11 +138,3 @@ async def test_a_busy_run_does_not_hold_up_a_preview(gateway: Gateway, stack: St
     # The run has up to 8 batches of 16 rows before Triton. In rows and not in seconds, so that a slow machine is fair.
     assert after["done"] - before["done"] <= 5 * 16, "the preview waited behind the batches of the run"
     await gateway.post(f"{path}/cancel", {})
-
-
-async def _inferences(stack: StackProcess) -> dict[str, int]:
-    """How many each model has made, by Triton's own statistics."""
-    assert stack.addresses.triton_http_url is not None
-    async with httpx2.AsyncClient(base_url=stack.addresses.triton_http_url, trust_env=False) as client:
-        found = (await client.get("/v2/models/stats")).json()["model_stats"]
-    return {one["name"]: one["inference_count"] for one in found}

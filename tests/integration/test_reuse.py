@@ -11,24 +11,23 @@ from sqlalchemy import delete, text, update
 from services.inference import reuse
 from services.inference.decoders import DECODERS
 from services.inference.recipe import recipe_key
-from services.inference.segments import Claim, LeaseLost, claim
+from services.inference.segments import LeaseLost
 from shared.alignment import AlignmentEntry, Target
 from shared.annotations import FeatureType
 from shared.database.engine import Sessions
 from shared.database.tables import DataRowContentRow, DetectionRow, ModelRunRow, ProjectRow, RowOutcomeRow
-from shared.database.unit_of_work import unit_of_work
 from shared.ids import new_id
 from shared.object_store import ObjectStore
+from shared.signals import Signals
+from tests.support.leases import claim
 from tests.support.runs import add_model
+from tests.support.waiting import until
 from tests.support.workers import (
     MODEL,
     FakeTriton,
     Numbers,
-    RunningWorker,
     add_numbers,
-    make_signals,
     until_ended,
-    until_true,
     working,
 )
 from tests.support.world import World, make_world
@@ -52,8 +51,8 @@ async def submit(world: World, rows: list[UUID], entries: tuple[AlignmentEntry, 
     return await world.start_run(MODEL, model_id, rows, entries=entries, segment_size=16, **frozen)
 
 
-async def run_again(world: World, worker: RunningWorker, rows: list[UUID], **changed: Any) -> UUID:
-    del worker  # which must be there
+async def run_again(world: World, rows: list[UUID], **changed: Any) -> UUID:
+    """A worker must be there."""
     run_id = await submit(world, rows, **changed)
     assert await until_ended(world, run_id, 60) == "completed"
     return run_id
@@ -98,11 +97,11 @@ async def forget(world: World, run_id: UUID) -> None:
 
 async def test_a_second_run_over_known_rows_calls_no_model(world: World) -> None:
     rows, model = await add_numbers(world, ROWS), FakeTriton()
-    async with working(world, model) as worker:
-        first = await run_again(world, worker, rows)
+    async with working(world, model):
+        first = await run_again(world, rows)
         calls = list(model.calls)
-        second = await run_again(world, worker, rows)
-        third = await run_again(world, worker, rows)
+        second = await run_again(world, rows)
+        third = await run_again(world, rows)
     assert model.calls == calls
     assert sum(len(numbers) for numbers in calls) == ROWS
     assert len(await said(world, first)) == 2 * ROWS
@@ -121,20 +120,20 @@ async def test_a_second_run_over_known_rows_calls_no_model(world: World) -> None
 
 async def test_copied_rows_are_no_measure_of_the_model(world: World) -> None:
     rows = await add_numbers(world, ROWS)
-    async with working(world, FakeTriton()) as worker:
-        await run_again(world, worker, rows)
+    async with working(world, FakeTriton()):
+        await run_again(world, rows)
     async with working(world, FakeTriton()) as worker:
         parts = worker.worker._parts
-        await run_again(world, worker, rows)
+        await run_again(world, rows)
         assert not parts.speed._stretches
 
 
 async def test_another_alignment_shows_the_same_detections_otherwise(world: World) -> None:
     rows, model = await add_numbers(world, ROWS), FakeTriton()
     stricter = (chooses("even", 0.95, PARITY), chooses("odd", 0.5, PARITY))
-    async with working(world, model) as worker:
-        first = await run_again(world, worker, rows)
-        second = await run_again(world, worker, rows, entries=stricter)
+    async with working(world, model):
+        first = await run_again(world, rows)
+        second = await run_again(world, rows, entries=stricter)
     assert sum(len(numbers) for numbers in model.calls) == ROWS
     assert await said(world, second) == await said(world, first)
     shown = {
@@ -148,32 +147,32 @@ async def test_another_alignment_shows_the_same_detections_otherwise(world: Worl
 )
 async def test_another_question_is_asked_anew(world: World, changed: dict[str, Any]) -> None:
     rows, model = await add_numbers(world, 8), FakeTriton()
-    async with working(world, model) as worker:
-        await run_again(world, worker, rows)
-        second = await run_again(world, worker, rows, **changed)
+    async with working(world, model):
+        await run_again(world, rows)
+        second = await run_again(world, rows, **changed)
     assert sum(len(numbers) for numbers in model.calls) == 16
     assert {one.reused_from_run_id for one in await world.outcomes(second)} == {None}
 
 
 async def test_another_version_of_the_decoder_asks_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, model = await add_numbers(world, 8), FakeTriton()
-    async with working(world, model) as worker:
-        await run_again(world, worker, rows)
+    async with working(world, model):
+        await run_again(world, rows)
         monkeypatch.setitem(DECODERS, "classification", replace(DECODERS["classification"], version=99))
-        await run_again(world, worker, rows)
+        await run_again(world, rows)
     assert sum(len(numbers) for numbers in model.calls) == 16
 
 
 @pytest.mark.parametrize("remove", [discard, forget])
 async def test_results_that_are_gone_are_not_copied(world: World, remove: Any) -> None:
     rows, model = await add_numbers(world, 8), FakeTriton()
-    async with working(world, model) as worker:
-        first = await run_again(world, worker, rows)
+    async with working(world, model):
+        first = await run_again(world, rows)
         await remove(world, first)
-        second = await run_again(world, worker, rows)
+        second = await run_again(world, rows)
         assert sum(len(numbers) for numbers in model.calls) == 16
         # What the second found is there.
-        third = await run_again(world, worker, rows)
+        third = await run_again(world, rows)
     assert sum(len(numbers) for numbers in model.calls) == 16
     assert {one.reused_from_run_id for one in await world.outcomes(third)} == {second}
 
@@ -183,23 +182,23 @@ async def test_results_of_a_deleted_project_and_of_a_foreign_workspace_are_not_c
 ) -> None:
     model, store = FakeTriton(), ObjectStore(object_store_url)
     foreign = await make_world(sessions, store, "text")
-    async with working(world, model) as worker:
-        await run_again(foreign, worker, await add_numbers(foreign, 4))
+    async with working(world, model):
+        await run_again(foreign, await add_numbers(foreign, 4))
         rows = await add_numbers(world, 4)
-        await run_again(world, worker, rows)
+        await run_again(world, rows)
         assert sum(len(numbers) for numbers in model.calls) == 8
         async with sessions.begin() as session:
             deleted = update(ProjectRow).where(ProjectRow.id == world.project_id)
             await session.execute(deleted.values(deleted_at=text("now()")))
-        await run_again(world, worker, rows)
+        await run_again(world, rows)
     assert sum(len(numbers) for numbers in model.calls) == 12
 
 
 async def test_it_is_the_content_that_counts(world: World) -> None:
     rows, model = await add_numbers(world, 2), FakeTriton()
     same, other = await world.add_text("same", "1"), await world.add_text("other", "7")
-    async with working(world, model) as worker:
-        first = await run_again(world, worker, [*rows, other])
+    async with working(world, model):
+        first = await run_again(world, [*rows, other])
         async with world.sessions.begin() as session:
             # As an import of a text, and as a row whose content is another one by now.
             for row, sha256_of in ((same, rows[1]), (rows[0], other)):
@@ -208,7 +207,7 @@ async def test_it_is_the_content_that_counts(world: World) -> None:
                 )
                 changed = update(DataRowContentRow).where(DataRowContentRow.data_row_id == row)
                 await session.execute(changed.values(sha256=sha256))
-        second = await run_again(world, worker, [rows[0], same])
+        second = await run_again(world, [rows[0], same])
     assert sum(len(numbers) for numbers in model.calls) == 3
     sources = {
         one.data_row_id: (one.reused_from_run_id, one.reused_from_row_id) for one in await world.outcomes(second)
@@ -237,8 +236,8 @@ async def test_some_are_known_and_some_are_not(world: World) -> None:
         if 13 in numbers:
             raise RuntimeError("an error of ours")
 
-    async with working(world, model) as worker:
-        await run_again(world, worker, rows[::2])
+    async with working(world, model):
+        await run_again(world, rows[::2])
         model.calls.clear()
         model.behaviour = breaks_on_13
         second = await submit(world, rows)
@@ -253,8 +252,8 @@ async def test_a_crash_while_rows_are_copied_leaves_one_outcome_each(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, model = await add_numbers(world, ROWS), FakeTriton()
-    async with working(world, model) as worker:
-        first = await run_again(world, worker, rows)
+    async with working(world, model):
+        first = await run_again(world, rows)
     calls, portions, hangs = len(model.calls), 0, asyncio.Event()
     project = reuse._Copy._store_projections
 
@@ -270,7 +269,7 @@ async def test_a_crash_while_rows_are_copied_leaves_one_outcome_each(
     monkeypatch.setattr(reuse._Copy, "_store_projections", until_killed)
     async with working(world, model, inference_lanes=1) as worker:
         second = await submit(world, rows)
-        await until_true(hangs.is_set, 30)
+        await until(hangs.is_set, 30)
         await worker.kill()
         monkeypatch.setattr(reuse._Copy, "_store_projections", project)
         assert 0 < len(await world.outcomes(second)) < ROWS
@@ -284,15 +283,14 @@ async def test_a_crash_while_rows_are_copied_leaves_one_outcome_each(
     assert [(one.succeeded, one.detections) for one in await world.segments(second)] == [(16, 32), (16, 32), (8, 16)]
 
 
-async def test_nothing_is_copied_without_the_lease_or_from_what_went_meanwhile(world: World) -> None:
-    rows, model, signals = await add_numbers(world, 8), FakeTriton(), make_signals()
+async def test_nothing_is_copied_without_the_lease_or_from_what_went_meanwhile(world: World, signals: Signals) -> None:
+    rows, model = await add_numbers(world, 8), FakeTriton()
     async with working(world, model) as worker:
-        first = await run_again(world, worker, rows)
+        first = await run_again(world, rows)
         parts = worker.worker._parts
     second = await submit(world, rows)
-    async with unit_of_work(world.sessions, signals, "service:test") as work:
-        taken = await claim(work, purpose="run", holder="test", lease_seconds=10, held_projects=())
-    assert isinstance(taken, Claim)
+    taken = await claim(world, signals)
+    assert taken is not None
     with pytest.raises(LeaseLost):
         await reuse.reuse_known(parts, replace(taken, generation=taken.generation - 1))
     key = recipe_key(taken.configuration)
@@ -303,4 +301,3 @@ async def test_nothing_is_copied_without_the_lease_or_from_what_went_meanwhile(w
     assert await reuse._Copy(parts, taken, known).store() == set()
     assert await world.outcomes(second) == []
     assert await world.detections(second) == []
-    await signals.close()

@@ -15,13 +15,13 @@ from shared.contracts.run_verbs import RunVerb
 from shared.errors import Conflict
 from shared.signals import Signals
 from tests.support.verbs import counted, do, events
+from tests.support.waiting import until
 from tests.support.workers import (
     MODEL,
     FakeTriton,
     Numbers,
     submit_numbers,
     until_ended,
-    until_true,
     working,
 )
 from tests.support.world import World
@@ -46,7 +46,7 @@ async def test_a_pause_in_mid_run_keeps_what_is_stored_and_a_resume_does_the_res
         assert [outcome.data_row_id for outcome in before] == sorted(rows[:48])
         assert (await counted(world, run_id)).succeeded == 48
         go_on.set()
-        await until_true(lambda: not running.worker.held)
+        await until(lambda: not running.worker.held)
         assert [o.data_row_id for o in await world.outcomes(run_id)] == sorted(rows[:48]), "nothing comes late"
         assert len(model.calls) == 4, "no call after the batch under way"
         paused = await world.run(run_id)
@@ -85,7 +85,7 @@ async def test_several_lanes_begin_no_batch_after_those_under_way(
         await many.wait()
         await do(world, signals, verb, run_id)
         go_on.set()
-        await until_true(lambda: not running.worker.held)
+        await until(lambda: not running.worker.held)
         assert 4 <= len(model.calls) <= 8
         assert running.works
     assert await world.outcomes(run_id) == []
@@ -103,9 +103,9 @@ async def test_a_paused_run_leaves_the_worker_to_others(world: World, signals: S
 
     model = FakeTriton(never)
     async with working(world, model, inference_lanes=1, inference_heartbeat_seconds=0.05) as running:
-        await until_true(lambda: bool(model.calls))
+        await until(lambda: bool(model.calls))
         await do(world, signals, "pause", first)
-        await until_true(lambda: not running.worker.held)
+        await until(lambda: not running.worker.held)
         other = [await world.add_text("other", "1")]
         second = await world.start_run(MODEL, model_id, other)
         assert await until_ended(world, second) == "completed"

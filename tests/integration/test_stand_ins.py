@@ -26,14 +26,12 @@ def stack() -> Iterator[StackProcess]:
         started.remove()
 
 
-async def test_stand_ins_are_served_and_answer_for_each_row(stack: StackProcess) -> None:
-    gateway = Gateway(stack.addresses.api_url, stack.api_key)
+async def test_stand_ins_are_served_and_answer_for_each_row(stack: StackProcess, gateway: Gateway) -> None:
     found = {model["slug"]: model["state"] async for model in gateway.pages("/v1/models")}
     assert found == dict.fromkeys(("sleeps", "sleeps-2", "sleeps-on-images", "answers-constant"), "ready")
     parity = [("even", "odd")[ord(text) % 2] for text in _TEXTS]
     assert await _said(gateway, stack.addresses.notifier_url, "sleeps-2") == parity
     assert await _said(gateway, stack.addresses.notifier_url, "answers-constant") == ["yes"] * len(_TEXTS)
-    await gateway.close()
 
 
 async def _said(gateway: Gateway, notifier_url: str, slug: str) -> list[str]:

@@ -11,7 +11,7 @@ from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRej
 from shared.model_card import BuiltModel, ModelCard
 from shared.tensors import Tensor
 from tests.support.servers import MODELS
-from tests.support.workers import until_true
+from tests.support.waiting import until
 from tests.support.world import built_models
 
 
@@ -119,7 +119,7 @@ async def test_a_server_that_says_nothing_does_not_hang(classifier: BuiltModel) 
     with pytest.raises(ModelAway):
         await client.infer(classifier.triton_name, classifier.card, pictures(1))
     await client.close()
-    await until_true(lambda: bool(connected))
+    await until(lambda: bool(connected))
     for writer in connected:
         writer.close()
     server.close()

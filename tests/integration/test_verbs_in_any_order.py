@@ -8,18 +8,12 @@ from typing import Any, get_args
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from services.api.model_runs.transitions import MOVES
 from services.inference import results, runs, segments
-from services.inference.decoders.base import Found
 from services.inference.failures import RowFailed
-from services.inference.inputs import Prepared
-from services.inference.inputs.content import Content, Facts
-from services.inference.inputs.placement import Placement
-from services.inference.results import Failed, Outcomes, Succeeded
+from services.inference.results import Failed, Outcomes
 from services.inference.segments import Claim, LeaseLost
-from shared.annotations import Canvas, Classification
 from shared.contracts.events import TERMINAL_STATES
 from shared.contracts.run_verbs import OPEN, VERBS, RunVerb, allowed_verbs
 from shared.database.tables import RowOutcomeRow
@@ -27,6 +21,7 @@ from shared.database.unit_of_work import unit_of_work
 from shared.errors import Conflict
 from shared.signals import Signals
 from shared.telemetry import logger
+from tests.support.leases import LEASE_SECONDS, claim, silent_for, succeeded
 from tests.support.verbs import counted, do, events
 from tests.support.workers import submit_numbers
 from tests.support.world import World
@@ -85,15 +80,14 @@ class Chance:
 
     async def claim(self) -> str:
         try:
-            async with unit_of_work(self.world.sessions, self.signals, "service:inference") as work:
-                claim = await segments.claim(work, purpose="run", holder="w", lease_seconds=10, held_projects=())
+            taken = await claim(self.world, self.signals)
         except LeaseLost:
             return "claimed too late"
-        if claim is not None:
+        if taken is not None:
             done = {o.data_row_id for o in await self.world.outcomes(self.run_id)}
-            assert not done & set(claim.pending), "what has an outcome is not done again"
-            self.held.append(claim)
-        return "claim" if claim else "nothing to claim"
+            assert not done & set(taken.pending), "what has an outcome is not done again"
+            self.held.append(taken)
+        return "claim" if taken else "nothing to claim"
 
     async def store(self) -> str:
         if not self.held:
@@ -108,7 +102,7 @@ class Chance:
         try:
             async with self.world.sessions.begin() as session:
                 failed = [Failed(row, RowFailed("decode", "undecodable_text", "no text")) for row in bad]
-                await results.store(session, Outcomes.of(claim, [_succeeded(row) for row in good], failed))
+                await results.store(session, Outcomes.of(claim, [succeeded(row) for row in good], failed))
         except LeaseLost:
             assert not holds
             return "stored too late"
@@ -138,10 +132,7 @@ class Chance:
         return "failed"
 
     async def fall_silent(self) -> str:
-        async with self.world.sessions.begin() as session:
-            await session.execute(
-                text("UPDATE segments SET heartbeat_at = clock_timestamp() - interval '11 s' WHERE state = 'leased'")
-            )
+        await silent_for(self.world, LEASE_SECONDS + 1)
         return "silence"
 
     async def _holds(self, claim: Claim) -> bool:
@@ -184,12 +175,6 @@ def _check_events(told: list[dict[str, Any]], execution: int) -> None:
         done = end["succeeded"] + end["failed"] + end["skipped"]
         assert done <= end["total"]
         assert done == end["total"] or end["state"] in {"cancelled", "failed"}
-
-
-def _succeeded(row: UUID) -> Succeeded:
-    content = Content(row, b"0", row.bytes * 2, first_read=True)
-    prepared = Prepared(content, Placement(Canvas(length=1)), Facts("text/plain; charset=utf-8", 1, length=1))
-    return Succeeded(prepared, [Found("even", 0.9, Classification())], '{"infer_ms": 1.0}')
 
 
 @pytest.mark.parametrize("seed", _SEEDS)

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 from standardwebhooks import Webhook
 
+from tests.support import waiting
+
 LONGEST_SECONDS = 60
 
 
@@ -105,9 +107,7 @@ async def receiving() -> AsyncIterator[Receiver]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONGEST_SECONDS):
-        while not holds():
-            await asyncio.sleep(0.02)
+    await waiting.until(holds, LONGEST_SECONDS)
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:

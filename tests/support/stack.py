@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
+import httpx2
 import pytest
 
 from deploy.local.control import StackProcess
@@ -34,6 +35,14 @@ async def until_ended(gateway: Gateway, path: str, seconds: float = 120) -> Json
         while (found := await gateway.get(path))["finished_at"] is None:
             await asyncio.sleep(0.05)
     return found
+
+
+async def inferences(stack: StackProcess) -> dict[str, int]:
+    """How many each model has made since Triton's start, by Triton's own statistics."""
+    assert stack.addresses.triton_http_url is not None
+    async with httpx2.AsyncClient(base_url=stack.addresses.triton_http_url, trust_env=False) as client:
+        found = (await client.get("/v2/models/stats")).json()["model_stats"]
+    return {one["name"]: int(one["inference_count"]) for one in found}
 
 
 @dataclass(frozen=True)

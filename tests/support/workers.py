@@ -179,9 +179,3 @@ async def until_ended(world: World, run_id: UUID, seconds: float = 30) -> str:
         while (run := await world.run(run_id)).finished_at is None:
             await asyncio.sleep(0.02)
     return run.state
-
-
-async def until_true(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -21,6 +21,7 @@ from deploy.local.processes import ProcessIdentity, started_for
 from deploy.local.service import Service, ServiceUnusable, Stopping
 from deploy.local.state import StateFolder, StateInUse
 from deploy.local.supervisor import Supervisor
+from tests.support.waiting import until
 
 LIVES = "import time; time.sleep(60)"
 TOUCHES = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text('here'); time.sleep(60)"
@@ -89,12 +90,6 @@ def process_of(state: StateFolder, name: str) -> ProcessIdentity:
     process = status.services[name].process
     assert process is not None
     return process
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def heads(said: io.StringIO, word: str) -> Sequence[str]:

@@ -13,7 +13,7 @@ import pytest
 from services.inference.inputs.batch import BatchMemory
 from services.inference.shared_memory import PREFIX, WORTH_BYTES, SharedMemory, sweep
 from services.inference.tensors import Array
-from tests.support.workers import until_true
+from tests.support.waiting import until
 
 _SIZE = 256 * 1024
 _HOLDS = """
@@ -160,7 +160,7 @@ async def test_what_a_killed_process_left_is_swept_and_what_a_living_one_holds_s
     assert {process_ids[f"{name.rpartition('-')[0]}-"].pid for name in left} == {living.pid}
     assert (tmp_path / "of-another-program").exists()
     living.communicate()
-    await until_true(lambda: names(tmp_path) == {"of-another-program"})
+    await until(lambda: names(tmp_path) == {"of-another-program"})
 
 
 def test_all_inputs_of_a_group_lie_in_one_region_but_for_texts(memory: SharedMemory) -> None:
