@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.inference.settings import InferenceSettings
+from services.inference.shared_memory import SharedMemory
 from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.object_store import ObjectStore
 from shared.signals import Signals
+from tests.support.memory import MOST_BYTES
 from tests.support.workers import make_signals
 from tests.support.world import World, make_world
 
@@ -34,3 +36,10 @@ async def signals(service_environment: dict[str, str]) -> AsyncIterator[Signals]
     signals = make_signals()
     yield signals
     await signals.close()
+
+
+@pytest.fixture
+async def memory() -> AsyncIterator[SharedMemory]:
+    found = SharedMemory(MOST_BYTES)
+    yield found
+    found.close()
