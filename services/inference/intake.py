@@ -66,8 +66,8 @@ class Intake:
         await taking.take(rows)
         now = time.perf_counter()
         taken = Taken(now, now - began - taking.preparing, taking.preparing)
-        batches = taking.preparation.value.ready() if self._mixes else taking.preparation.value.batches()
-        return [replace(batch, taken=taken) for batch in batches], [*taking.failed, *taking.preparation.take_failed()]
+        batches, failed = await taking.preparation.leave(some_wait=self._mixes)
+        return [replace(batch, taken=taken) for batch in batches], [*taking.failed, *failed]
 
     def rest(self) -> list[PreparedBatch]:
         """When all steps were taken: what still waited for others."""
@@ -83,14 +83,17 @@ class Intake:
 
 @dataclass(slots=True)
 class _Preparing:
-    """One thread at a time is in it."""
+    """Whoever has the turn is alone in it, in a thread or not: several steps may share it."""
 
     value: BatchPreparation
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def take_failed(self) -> list[Failed]:
-        failed, self.value.failed = self.value.failed, []
-        return [Failed(content.data_row_id, error) for content, error in failed]
+    async def leave(self, *, some_wait: bool) -> tuple[list[PreparedBatch], list[Failed]]:
+        """What is ready, or everything, and what failed."""
+        async with self.turn:
+            batches = self.value.ready() if some_wait else self.value.batches()
+            failed, self.value.failed = self.value.failed, []
+        return batches, [Failed(content.data_row_id, error) for content, error in failed]
 
 
 class _Taking:

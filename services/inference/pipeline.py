@@ -87,13 +87,15 @@ class Pipeline:
                     if self._stopping:
                         return
             for batch in self._intake.rest():
-                _start(batches, self._end(batch), await self._lane.places.take())
+                its = await self._lane.places.take()
+                _start(batches, self._end(batch), its)
             self._lane.begun.set()
 
     async def _begin(self, step: Step, batches: asyncio.TaskGroup, place: Place) -> None:
         """Fetch and prepare. The first batch that comes of it gets the step's place."""
         for batch in await self._prepared(step):
-            _start(batches, self._end(batch), place.hand_over() if place.is_held else await self._lane.places.take())
+            its = place.hand_over() if place.is_held else await self._lane.places.take()
+            _start(batches, self._end(batch), its)
 
     async def _prepared(self, step: Step) -> list[PreparedBatch]:
         if self._stopping:

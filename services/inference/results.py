@@ -222,7 +222,13 @@ async def _write_facts(session: AsyncSession, rows: Sequence[Prepared]) -> None:
         return
     facts: list[Facts] = [row.facts for row in rows]
     await session.execute(
+        # Locked by id: another run may be the first reader of the same ones just now.
         text("""
+            WITH unread AS (
+                SELECT data_row_id AS id FROM data_row_contents
+                WHERE data_row_id = ANY(CAST(:ids AS uuid[])) AND sha256 IS NULL
+                ORDER BY data_row_id FOR UPDATE
+            )
             UPDATE data_row_contents c
             SET sha256 = f.sha256, mime_type = f.mime_type, byte_size = f.byte_size,
                 width = f.width, height = f.height, length = f.length, read_at = now()
@@ -230,7 +236,8 @@ async def _write_facts(session: AsyncSession, rows: Sequence[Prepared]) -> None:
                         CAST(:sizes AS bigint[]), CAST(:widths AS int[]), CAST(:heights AS int[]),
                         CAST(:lengths AS int[]))
                 AS f(id, sha256, mime_type, byte_size, width, height, length)
-            WHERE c.data_row_id = f.id AND c.sha256 IS NULL
+            JOIN unread USING (id)
+            WHERE c.data_row_id = f.id
         """),
         {
             "ids": [row.content.data_row_id for row in rows],

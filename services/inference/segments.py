@@ -24,6 +24,10 @@ class LeaseLost(Exception):
     """Another worker holds the segment now, or the run was cancelled or paused. Nothing may be written."""
 
 
+class RowsLeft(Exception):
+    """A worker took a segment for done that is not. It must never be closed like that."""
+
+
 class UnreadableRun(Exception):
     """What the run froze cannot be read by this worker, as after a roll-back: it must cost this run alone."""
 
@@ -213,10 +217,18 @@ async def give_back(session: AsyncSession, claimed: Claim) -> bool:
 
 
 async def finish(work: UnitOfWork, claimed: Claim) -> None:
-    """Close a segment whose rows all have an outcome, and the run with its last one."""
+    """Close a segment whose rows all have an outcome, and the run with its last one.
+
+    Raises RowsLeft when some have none: whoever takes the segment next does them.
+    """
     await lock(work.session, claimed)
-    await work.session.execute(
-        text("UPDATE segments SET state = 'done', holder = NULL, finished_at = clock_timestamp() WHERE id = :id"),
+    is_whole = await work.session.scalar(
+        text("""
+            UPDATE segments SET state = 'done', holder = NULL, finished_at = clock_timestamp() WHERE id = :id
+            RETURNING succeeded + failed + skipped = cardinality(data_row_ids)
+        """),
         {"id": claimed.segment_id},
     )
+    if not is_whole:
+        raise RowsLeft
     await runs.segment_ended(work, claimed.model_run_id, claimed.segment_id)

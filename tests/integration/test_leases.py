@@ -79,6 +79,19 @@ async def everything(world: World) -> dict[str, list[Any]]:
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
+async def test_a_segment_with_rows_left_is_not_closed(world: World, signals: Signals) -> None:
+    run_id, rows = await submit_numbers(world, 3, segment_size=3)
+    mine = await claim(world, signals)
+    assert mine is not None
+    await store(world, mine, *rows[:2])
+    with pytest.raises(segments.RowsLeft):
+        await finish(world, signals, mine)
+    assert [segment.state for segment in await world.segments(run_id)] == ["leased"]
+    await store(world, mine, failed=(rows[2],))
+    await finish(world, signals, mine)
+    assert (await world.run(run_id)).state == "completed_with_errors"
+
+
 async def test_each_segment_has_one_holder(world: World, signals: Signals) -> None:
     run_id, rows = await submit_numbers(world, 25, segment_size=1)
     found = await asyncio.gather(*(claim(world, signals, holder=str(n)) for n in range(40)))
