@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 import orjson
 
-SIZE = 32
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -23,7 +21,7 @@ class Recipe:
     criteria: Mapping[str, str] = field(default_factory=dict)
 
     def key(self) -> bytes:
-        """`SIZE` bytes, so that a fingerprint costs the same whatever the criteria."""
+        """32 bytes, so that a fingerprint costs the same whatever the criteria."""
         what = [self.digest, self.processing, float(self.floor), dict(self.criteria)]
         return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).digest()
 

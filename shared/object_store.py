@@ -130,6 +130,14 @@ class ObjectStore:
         except NotFound as error:
             raise Unavailable(f"{_SILENT}: its bucket is gone") from error
 
+    async def answers(self) -> bool:
+        """Whether `check` finds nothing wrong."""
+        try:
+            await self.check()
+        except Unavailable:
+            return False
+        return True
+
 
 @asynccontextmanager
 async def _reaching(seconds: float | None) -> AsyncIterator[None]:

@@ -1,6 +1,7 @@
 """Fixtures every test may use. Real parts: `tests/support/servers.py`; the whole stack: `tests/support/stack.py`."""
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -24,6 +25,9 @@ __all__ = [
     "stack",
     "triton_url",
 ]
+
+settings.register_profile("prelabel", deadline=None)
+settings.load_profile("prelabel")  # how long an example takes depends on what else the machine does
 
 _WHOLE_STACK = ("tests/e2e/", "tests/faults/", "tests/integration/test_local_stack.py")
 """Where starting what the tests use takes longest: one of several processes takes them all."""

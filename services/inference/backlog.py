@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.inference.metrics import OPEN_SEGMENTS, QUEUE_AGE, ROWS_TO_DO, RUNS
 from shared.contracts.event import RunPurpose
+from shared.contracts.run_verbs import OPEN
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.telemetry import logger
 
 _INTERVAL_SECONDS = 10.0
-_STATES = ("queued", "running", "stalled")
 _PURPOSES = tuple(purpose for purpose in get_args(RunPurpose) if purpose != "import")
 
 log = logger(__name__)
@@ -46,8 +46,8 @@ async def report_backlog(sessions: Sessions) -> None:
 async def look_at_backlog(session: AsyncSession) -> None:
     found = {(row.purpose, row.state): row for row in await session.execute(_OPEN_RUNS)}
     for purpose in _PURPOSES:
-        rows = [found[purpose, state] for state in _STATES if (purpose, state) in found]
-        for state in _STATES:
+        rows = [found[purpose, state] for state in sorted(OPEN) if (purpose, state) in found]
+        for state in sorted(OPEN):
             RUNS.labels(purpose, state).set(found[purpose, state].runs if (purpose, state) in found else 0)
         ROWS_TO_DO.labels(purpose).set(sum(row.rows for row in rows))
         OPEN_SEGMENTS.labels(purpose).set(sum(row.segments for row in rows))

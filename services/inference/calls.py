@@ -4,9 +4,31 @@ Twice its instances: one that is worked on and one that waits for each, so that 
 in Triton's queue, where a stopping worker must wait for them and another project's rows stand behind them.
 """
 
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
 from services.inference.places import Places
+from services.inference.tensors import NUMPY_TYPES
+from shared.tensors import Tensor
 
 _AN_INSTANCE, _UNKNOWN = 2, 4
+_A_LANE_BYTES = 64 * 1024 * 1024
+_TEXT_BYTES = 16 * 1024
+_ENOUGH = 4
+"""Batches that keep a model busy while others are prepared and stored. More of them share a commit."""
+
+
+def most_batches(inputs: Sequence[Tensor], size: int) -> int:
+    """Of `size` rows, under way in a lane: small ones are many, large ones take no more memory than they must."""
+    row = 0
+    for tensor in inputs:
+        if -1 in tensor.shape:
+            return _ENOUGH
+        item = _TEXT_BYTES if tensor.datatype == "BYTES" else np.dtype(NUMPY_TYPES[tensor.datatype]).itemsize
+        row += math.prod(tensor.shape) * item
+    return max(_ENOUGH, _A_LANE_BYTES // max(row * size, 1))
 
 
 class Calls:

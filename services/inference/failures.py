@@ -3,17 +3,25 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
-from shared.database.waiting import Stored
+from shared.database.waiting import StoredWaiting
 
 
 class PartAway(Exception):
     """Triton, the model or the object store is away: wait and try again, blame no row."""
 
-    part: ClassVar[Stored] = "answer"
+    part: ClassVar[StoredWaiting] = "answer"
 
     def reason(self) -> str:
         """For the run that waits."""
         return f"the model does not answer: {self}"[:300]
+
+
+class ModelAway(PartAway):
+    """Triton or the model is away; the same call may work later."""
+
+
+class ModelBroken(ModelAway):
+    """The model says ready but cannot answer until it is loaded anew."""
 
 
 class StoreAway(PartAway):

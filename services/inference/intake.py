@@ -24,7 +24,7 @@ from services.inference.shared_memory import SharedMemory
 _AHEAD = 256
 _FEW_BYTES = 2048
 
-Step = Sequence[tuple[UUID, Stored | None]]
+Portion = Sequence[tuple[UUID, Stored | None]]
 """Rows that are taken together, each with where its content is; None when it was deleted."""
 
 
@@ -37,14 +37,14 @@ class Intake:
         self._memory = memory
         self._size = model.card.max_batch_size
         self._mixes = any(-1 in tensor.shape for tensor in model.card.inputs)
-        self._shared = self._new_preparation()
+        self._mixed = self._new_preparation()
 
     @property
     def most_waiting(self) -> int:
         """Rows that wait for others at most."""
-        return self._shared.value.most_waiting if self._mixes else 0
+        return self._mixed.value.most_waiting if self._mixes else 0
 
-    async def steps(self, data_row_ids: Sequence[UUID]) -> AsyncGenerator[Step, None]:
+    async def portions(self, data_row_ids: Sequence[UUID]) -> AsyncGenerator[Portion, None]:
         """A full batch of rows each. Where the contents of the next are is asked while these are worked on."""
         count = max(_AHEAD // self._size, 1) * self._size
         pieces = [data_row_ids[start : start + count] for start in range(0, len(data_row_ids), count)]
@@ -58,10 +58,10 @@ class Intake:
             asked.cancel()
             await asyncio.wait({asked})
 
-    async def take(self, rows: Step) -> tuple[list[PreparedBatch], list[Failed]]:
-        """What is ready now, which may be rows of earlier steps. Raises PartAway when the patience for the object
+    async def take(self, rows: Portion) -> tuple[list[PreparedBatch], list[Failed]]:
+        """What is ready now, which may be rows of earlier portions. Raises PartAway when the patience for the object
         store is over."""
-        taking = _Taking(self._parts, self._shared if self._mixes else self._new_preparation())
+        taking = _Taking(self._parts, self._mixed if self._mixes else self._new_preparation())
         began = time.perf_counter()
         await taking.take(rows)
         now = time.perf_counter()
@@ -70,10 +70,10 @@ class Intake:
         return [replace(batch, taken=taken) for batch in batches], [*taking.failed, *failed]
 
     def rest(self) -> list[PreparedBatch]:
-        """When all steps were taken: what still waited for others."""
-        return self._shared.value.batches()
+        """When all portions were taken: what still waited for others."""
+        return self._mixed.value.batches()
 
-    async def find(self, data_row_ids: Sequence[UUID]) -> Step:
+    async def find(self, data_row_ids: Sequence[UUID]) -> Portion:
         stored = await find_stored(self._parts.sessions, data_row_ids) if data_row_ids else {}
         return [(data_row_id, stored.get(data_row_id)) for data_row_id in data_row_ids]
 
@@ -83,7 +83,7 @@ class Intake:
 
 @dataclass(slots=True)
 class _Preparing:
-    """Whoever has the turn is alone in it, in a thread or not: several steps may share it."""
+    """Whoever has the turn is alone in it, in a thread or not: several portions may share it."""
 
     value: BatchPreparation
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -97,7 +97,7 @@ class _Preparing:
 
 
 class _Taking:
-    """Of one step."""
+    """Of one portion."""
 
     def __init__(self, parts: Machinery, preparation: _Preparing) -> None:
         self._parts = parts
@@ -106,7 +106,7 @@ class _Taking:
         self.failed: list[Failed] = []
         self.preparing = 0.0
 
-    async def take(self, rows: Step) -> None:
+    async def take(self, rows: Portion) -> None:
         short, others = [], []
         for data_row_id, row in rows:
             if row is None:

@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from services.inference.decoders import decode_batch
-from services.inference.failures import RowFailed, Unstorable, fault_of_ours
+from services.inference.failures import ModelAway, ModelRejected, RowFailed, Unstorable, fault_of_ours
 from services.inference.inputs import PreparedBatch
 from services.inference.machinery import Machinery
 from services.inference.metrics import BATCH_ROWS, timed
@@ -12,8 +12,8 @@ from services.inference.patience import patiently
 from services.inference.results import Outcomes, Succeeded
 from services.inference.segments import Claim
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected
-from services.inference.way import way_of
+from services.inference.tensors import Array, BadModelOutput
+from services.inference.trace import trace_of
 
 
 class Stopped(Exception):
@@ -45,8 +45,10 @@ class ModelCall:
     def _read(self, batch: PreparedBatch, outputs: dict[str, Array], answered: tuple[float, float]) -> Outcomes:
         began = time.perf_counter()
         found = decode_batch(self._model, outputs, [row.placement for row in batch.rows])
-        way = way_of(self._claim, batch, answered, time.perf_counter() - began)
-        return Outcomes.of(self._claim, [Succeeded(row, one, way) for row, one in zip(batch.rows, found, strict=True)])
+        trace = trace_of(self._claim, batch, answered, time.perf_counter() - began)
+        return Outcomes.of(
+            self._claim, [Succeeded(row, one, trace) for row, one in zip(batch.rows, found, strict=True)]
+        )
 
     async def _answered(self, batch: PreparedBatch) -> tuple[dict[str, Array], float]:
         """As `_send`. Which version it came from is asked when its place is free again."""

@@ -9,12 +9,12 @@ from uuid import UUID
 from sqlalchemy import func, or_, select, update
 
 from services.inference import runs
-from services.inference.failures import PartAway
+from services.inference.failures import ModelRejected, PartAway
 from services.inference.machinery import Machinery
 from services.inference.own_models import DeadModel, OwnModels
 from services.inference.recipe import note_processing
 from services.inference.replicas import Replicas, States
-from services.inference.triton import ModelRejected, Triton
+from services.inference.triton import Triton
 from services.inference.watch import ForeignWatch, StoreWatch
 from shared.contracts.jobs import Doorbell
 from shared.database.engine import DATABASE_ERRORS

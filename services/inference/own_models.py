@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 
-from services.inference.failures import PartAway
+from services.inference.failures import ModelRejected, PartAway
 from services.inference.replicas import Replicas, States
-from services.inference.triton import ModelRejected, Triton
+from services.inference.triton import Triton
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.model_registrations import REGISTERING
 from shared.database.tables import CatalogModelRow

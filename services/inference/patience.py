@@ -5,10 +5,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.inference.failures import PartAway, RowFailed, StoreAway
+from services.inference.failures import ModelBroken, PartAway, RowFailed, StoreAway
 from services.inference.inputs.content import Content, ContentReader, Stored
 from services.inference.metrics import RETRIES
-from services.inference.triton import ModelBroken
 
 _TRIES_OF_AN_OBJECT = 5
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 1.0
@@ -45,7 +44,7 @@ async def read_patiently(seconds: float, reader: ContentReader, row: Stored) -> 
         try:
             return await reader.read(row)
         except StoreAway as away:
-            tries = tries + 1 if await reader.check_store() else 0
+            tries = tries + 1 if await reader.store_answers() else 0
             if tries == _TRIES_OF_AN_OBJECT:
                 detail = "the object store answers, but cannot give this object"
                 raise RowFailed("fetch", "content_unreadable", detail, attempts=tries) from away

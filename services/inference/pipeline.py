@@ -13,7 +13,7 @@ from uuid import UUID
 from services.inference import segments
 from services.inference.failures import ModelUnusable, PartAway, RowFailed, leaves
 from services.inference.inputs import PreparedBatch
-from services.inference.intake import Intake, Step
+from services.inference.intake import Intake, Portion
 from services.inference.machinery import Machinery
 from services.inference.model_call import ModelCall, Stopped, refusal
 from services.inference.places import Place, Places
@@ -60,6 +60,10 @@ class Pipeline:
         self._is_stalled = claim.was_stalled
         self._most_in_flight = lane.places.limit * model.card.max_batch_size + self._intake.most_waiting
 
+    @property
+    def model_run_id(self) -> UUID:
+        return self._claim.model_run_id
+
     def stop(self) -> None:
         """Send no further batch; those at the model end."""
         self._stopping = True
@@ -80,10 +84,10 @@ class Pipeline:
 
     async def _run_in_batches(self, rows: Sequence[UUID]) -> None:
         async with asyncio.TaskGroup() as batches:
-            async with asyncio.TaskGroup() as steps, aclosing(self._intake.steps(rows)) as found:
-                async for step in found:
+            async with asyncio.TaskGroup() as portions, aclosing(self._intake.portions(rows)) as found:
+                async for portion in found:
                     place = await self._lane.places.take()
-                    _start(steps, self._begin(step, batches, place), place)
+                    _start(portions, self._begin(portion, batches, place), place)
                     if self._stopping:
                         return
             for batch in self._intake.rest():
@@ -91,17 +95,17 @@ class Pipeline:
                 _start(batches, self._end(batch), its)
             self._lane.begun.set()
 
-    async def _begin(self, step: Step, batches: asyncio.TaskGroup, place: Place) -> None:
-        """Fetch and prepare. The first batch that comes of it gets the step's place."""
-        for batch in await self._prepared(step):
+    async def _begin(self, portion: Portion, batches: asyncio.TaskGroup, place: Place) -> None:
+        """Fetch and prepare. The first batch that comes of it gets the portion's place."""
+        for batch in await self._prepared(portion):
             its = place.hand_over() if place.is_held else await self._lane.places.take()
             _start(batches, self._end(batch), its)
 
-    async def _prepared(self, step: Step) -> list[PreparedBatch]:
+    async def _prepared(self, portion: Portion) -> list[PreparedBatch]:
         if self._stopping:
             return []
         async with self._parts.solitude.together():
-            ready, failed = await self._intake.take(step)
+            ready, failed = await self._intake.take(portion)
         await self._fail(failed)
         return ready
 

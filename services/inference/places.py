@@ -1,30 +1,7 @@
 """How many may be under way at once."""
 
 import asyncio
-import math
 from collections import deque
-from collections.abc import Sequence
-
-import numpy as np
-
-from services.inference.tensors import NUMPY_TYPES
-from shared.tensors import Tensor
-
-_A_LANE_BYTES = 64 * 1024 * 1024
-_TEXT_BYTES = 16 * 1024
-_ENOUGH = 4
-"""Batches that keep a model busy while others are prepared and stored. More of them share a commit."""
-
-
-def most_batches(inputs: Sequence[Tensor], size: int) -> int:
-    """Of `size` rows, under way in a lane: small ones are many, large ones take no more memory than they must."""
-    row = 0
-    for tensor in inputs:
-        if -1 in tensor.shape:
-            return _ENOUGH
-        item = _TEXT_BYTES if tensor.datatype == "BYTES" else np.dtype(NUMPY_TYPES[tensor.datatype]).itemsize
-        row += math.prod(tensor.shape) * item
-    return max(_ENOUGH, _A_LANE_BYTES // max(row * size, 1))
 
 
 class Places:

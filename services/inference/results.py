@@ -18,7 +18,7 @@ from services.inference.inputs import Prepared
 from services.inference.inputs.content import Facts
 from services.inference.recipe import recipe_key
 from services.inference.segments import Claim
-from services.inference.way import worker_of
+from services.inference.trace import worker_of
 from shared.alignment import Selection, select
 from shared.annotations import Annotation
 from shared.database.driver import driver_of
@@ -68,7 +68,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
 class Succeeded:
     row: Prepared
     found: Sequence[Found]
-    way: str
+    trace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class Outcomes:
             (
                 *(claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution, row_id),
                 *("succeeded", None, None, None, 1 + claim.earlier_attempts.get(row_id, 0), detections),
-                *(one.way, mark),
+                *(one.trace, mark),
             )
         )
         shown = (len(selection.visible), selection.uncertainty)

@@ -5,12 +5,11 @@ from uuid import UUID
 from sqlalchemy import exists, func, select, text, update
 
 from shared.contracts.event import RunState
+from shared.contracts.run_verbs import OPEN
 from shared.database.run_events import state_event, unstalled_event
 from shared.database.tables import ModelRunRow, RowOutcomeRow, SegmentRow
 from shared.database.unit_of_work import UnitOfWork
-from shared.database.waiting import Stored
-
-_OPEN: tuple[RunState, ...] = ("queued", "running", "stalled")
+from shared.database.waiting import StoredWaiting
 
 _QUEUED = text("""
     UPDATE model_runs r
@@ -109,7 +108,7 @@ async def waits_for_store(work: UnitOfWork) -> list[UUID]:
     return list(await work.session.scalars(wanted.order_by(ModelRunRow.id)))
 
 
-async def stall(work: UnitOfWork, model_run_id: UUID, part: Stored, reason: str) -> None:
+async def stall(work: UnitOfWork, model_run_id: UUID, part: StoredWaiting, reason: str) -> None:
     """Say once that a running run stands still, and why."""
     run = await _locked(work, model_run_id)
     if run is not None and run.state == "running":
@@ -130,7 +129,7 @@ async def wake(work: UnitOfWork, model_run_id: UUID) -> bool:
 async def _locked(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:
     found = await work.session.scalars(
         select(ModelRunRow)
-        .where(ModelRunRow.id == model_run_id, ModelRunRow.state.in_(_OPEN))
+        .where(ModelRunRow.id == model_run_id, ModelRunRow.state.in_(OPEN))
         .with_for_update()
         .execution_options(populate_existing=True)
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from services.inference.triton import Array
+from services.inference.tensors import Array
 from shared.model_card import ModelCard
 
 

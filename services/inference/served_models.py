@@ -12,13 +12,13 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from services.inference.decoders import embed_batch
-from services.inference.failures import ModelUnusable, StoreAway
+from services.inference.failures import ModelRejected, ModelUnusable, StoreAway
 from services.inference.inputs import prepare_batch
 from services.inference.inputs.content import Content
 from services.inference.inputs.tokenized import open_tokenizer
 from services.inference.served_model import ServedModel, Vocabulary
 from services.inference.servers import Servers
-from services.inference.triton import Array, BadModelOutput, ModelRejected
+from services.inference.tensors import Array, BadModelOutput
 from shared.errors import NotFound, TooLarge, Unavailable
 from shared.model_files import MAX_FILE_BYTES, model_file_key
 from shared.object_store import ObjectStore

@@ -10,12 +10,13 @@ from functools import partial
 
 import numpy as np
 
-from services.inference.failures import ModelUnusable
+from services.inference.failures import ModelRejected, ModelUnusable
 from services.inference.fresh import Fresh
 from services.inference.neutral import neutral_batch
 from services.inference.served_model import ServedModel
 from services.inference.shared_memory import SharedMemory
-from services.inference.triton import Array, BadModelOutput, ModelRejected, Triton
+from services.inference.tensors import Array, BadModelOutput
+from services.inference.triton import Triton
 from shared.model_card import ModelCard
 from shared.run_configuration import RunConfiguration
 from shared.served_at import Pin, ServedAt

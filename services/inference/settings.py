@@ -18,9 +18,14 @@ class InferenceSettings(SharedSettings, ObjectStoreSettings, EgressSettings, Ope
     inference_host: str = Field(default="127.0.0.1", description="address health and metrics are served on")
     inference_metrics_port: int = Field(default=8002, ge=1, le=65535, description="port of health and metrics")
     inference_purpose: Literal["run", "preview"] = Field(default="run", description="which segments this worker takes")
-    inference_lanes: int = Field(default=2, ge=1, le=16, description="segments a worker holds at once")
+    inference_lanes: int = Field(
+        default=2, ge=1, le=16, description="segments a worker works on at once; the next may begin while one ends"
+    )
     inference_batches_in_flight: int = Field(
-        default=12, ge=1, le=64, description="batches a lane has under way; large ones are fewer, but four"
+        default=12,
+        ge=1,
+        le=64,
+        description="batches a lane has under way for every two instances of the model; large ones are fewer, but four",
     )
     inference_content_bytes: int = Field(
         default=512 * 1024 * 1024,

@@ -33,7 +33,7 @@ _PAUSE_SECONDS = 10.0
 log = logger(__name__)
 
 
-class Place(NamedTuple):
+class Extent(NamedTuple):
     """Where an array lies, in a file of this name."""
 
     region: str
@@ -82,14 +82,14 @@ class SharedMemory:
             region.lent = weakref.ref(array, _giving_back(region, self._returned))
             return array
 
-    def place(self, array: Array) -> Place | None:
+    def place(self, array: Array) -> Extent | None:
         """None for what lies elsewhere, or not in one piece."""
         if not array.nbytes or not array.flags.c_contiguous:
             return None
         address = array.__array_interface__["data"][0]
         for region in tuple(self._regions.values()):
             if region.start <= address < region.start + region.size:
-                return Place(region.name, address - region.start, array.nbytes)
+                return Extent(region.name, address - region.start, array.nbytes)
         return None
 
     def suspect(self, name: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from services.inference.failures import ModelRejected, PartAway
 from services.inference.metrics import SHARES_MEMORY
-from services.inference.shared_memory import WORTH_BYTES, Place, SharedMemory
+from services.inference.shared_memory import WORTH_BYTES, Extent, SharedMemory
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput
 from shared.telemetry import logger
 from shared.tensors import Tensor
@@ -26,9 +26,9 @@ from shared.tensors import Tensor
 class Shared:
     """What of a call lies in regions: inputs, and the arrays that outputs are written into. The rest is sent."""
 
-    inputs: Mapping[str, Place] = field(default_factory=dict)
+    inputs: Mapping[str, Extent] = field(default_factory=dict)
     answers: Mapping[str, Array] = field(default_factory=dict)
-    outputs: Mapping[str, Place] = field(default_factory=dict)
+    outputs: Mapping[str, Extent] = field(default_factory=dict)
 
     @property
     def regions(self) -> set[str]:
@@ -147,7 +147,7 @@ class Sharing:
                 answers[tensor.name] = lent.view(kind).reshape(size, *tensor.shape)
         return Shared(self._places(inputs), answers, self._places(answers))
 
-    def _places(self, arrays: Inputs) -> dict[str, Place]:
+    def _places(self, arrays: Inputs) -> dict[str, Extent]:
         places = {name: self._memory.place(array) for name, array in arrays.items()}
         return {name: place for name, place in places.items() if place is not None}
 

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from services.inference.failures import ModelRejected, PartAway
+from services.inference.failures import ModelAway, ModelBroken, ModelRejected, PartAway
 from services.inference.shared_memory import SharedMemory
 from services.inference.sharing import NOTHING, RegionRefused, Shared, Sharing
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, read_output
@@ -49,14 +49,6 @@ _LEFT_THE_QUEUE = ("Exceeds maximum queue size", "Request timeout expired")
 _REGION_LOST = "nable to find shared memory region"
 _TOO_LARGE = "shared memory size specified with the request for output"
 _REGISTER_SECONDS = 5
-
-
-class ModelAway(PartAway):
-    """Triton or the model is away; the same call may work later."""
-
-
-class ModelBroken(ModelAway):
-    """The model says ready but cannot answer until it is loaded anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,19 +267,6 @@ def _sorted(error: Any) -> Exception:
     message, status = str(error.details()), error.code()
     if _STUB_DIED in message:
         return ModelBroken(message)
-    if status in _TRANSIENT or status is None:
+    if status in _TRANSIENT:
         return ModelAway(message)
     return ModelRejected(message)
-
-
-__all__ = [
-    "NUMPY_TYPES",
-    "Array",
-    "BadModelOutput",
-    "Metadata",
-    "ModelAway",
-    "ModelBroken",
-    "ModelRejected",
-    "ReportedTensor",
-    "Triton",
-]

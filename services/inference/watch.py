@@ -6,7 +6,6 @@ import time
 
 from services.inference.failures import ModelUnusable, PartAway
 from services.inference.servers import Servers
-from shared.errors import Unavailable
 from shared.object_store import ObjectStore
 from shared.served_at import ServedAt
 
@@ -52,7 +51,7 @@ class StoreWatch:
     def answers(self) -> bool:
         """True once, after it has answered since the waiting began."""
         if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
+            self._asking = asyncio.create_task(self._store.answers())
         if not self._asking.done():
             return False
         answered = self._asking.result()
@@ -64,10 +63,3 @@ class StoreWatch:
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
-
-    async def _ask(self) -> bool:
-        try:
-            await self._store.check()
-        except Unavailable:
-            return False
-        return True

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from services.inference.shared_memory import Place
+from services.inference.shared_memory import Extent
 from services.inference.sharing import Shared
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, Said, content_of
 from shared.model_card import ModelCard
@@ -32,20 +32,20 @@ def head_of(model: str, version: str) -> bytes:
 
 
 @lru_cache(4096)
-def _input(name: str, datatype: str, shape: tuple[int, ...], place: Place | None) -> bytes:
+def _input(name: str, datatype: str, shape: tuple[int, ...], place: Extent | None) -> bytes:
     tensor = service_pb2.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=shape)
     _put(tensor, place)
     return bytes(service_pb2.ModelInferRequest(inputs=[tensor]).SerializeToString())
 
 
 @lru_cache(4096)
-def _output(name: str, place: Place | None) -> bytes:
+def _output(name: str, place: Extent | None) -> bytes:
     tensor = service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name)
     _put(tensor, place)
     return bytes(service_pb2.ModelInferRequest(outputs=[tensor]).SerializeToString())
 
 
-def _put(tensor: Any, place: Place | None) -> None:
+def _put(tensor: Any, place: Extent | None) -> None:
     if place is not None:
         tensor.parameters["shared_memory_region"].string_param = place.region
         tensor.parameters["shared_memory_offset"].int64_param = place.offset

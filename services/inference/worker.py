@@ -11,18 +11,18 @@ from contextlib import suppress
 from uuid import UUID
 
 from services.inference import runs, segments
-from services.inference.failures import ModelUnusable, PartAway
+from services.inference.calls import most_batches
+from services.inference.failures import ModelBroken, ModelUnusable, PartAway
 from services.inference.machinery import Machinery
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
 from services.inference.names import NameEmbedder
 from services.inference.pipeline import Lane, Pipeline
-from services.inference.places import Places, most_batches
+from services.inference.places import Places
 from services.inference.reuse import reuse_known
 from services.inference.segments import Claim, Lease, LeaseLost, UnreadableRun
 from services.inference.served_models import ServedModels
 from services.inference.speed import report_speed
-from services.inference.triton import ModelBroken
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.unit_of_work import unit_of_work
 from shared.signals import Signals
@@ -131,8 +131,8 @@ class Worker:
 
     def _stop_run(self, lost: Claim) -> None:
         """It may be cancelled or paused: nothing more of it is sent. What is still held is given back."""
-        for lease, pipeline in self._pipelines.items():
-            if self.held[lease].model_run_id == lost.model_run_id:
+        for pipeline in self._pipelines.values():
+            if pipeline.model_run_id == lost.model_run_id:
                 pipeline.stop()
 
     async def _wait(self, rings: int) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.resources import Waiting
 from shared.database.tables import ModelRunRow
 
-Stored = Literal["model", "answer", "object_store"]
+StoredWaiting = Literal["model", "answer", "object_store"]
 """`model`: until the catalog says that it is ready. `answer`: it is said to be ready, and yet a worker got no answer;
 until one gets some. `object_store`: until that answers."""
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.inference.triton import Array, Triton
+from services.inference.tensors import Array
+from services.inference.triton import Triton
 from shared.model_card import BuiltModel
 from tests.bench.perf_analyzer import Load, PerfAnalyzer, perf_analyzer
 

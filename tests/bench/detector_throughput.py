@@ -20,7 +20,8 @@ from deploy.local.stack import ROOT, StackOptions
 from services.inference.inputs import prepare_batch
 from services.inference.inputs.content import Content
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, Triton
+from services.inference.tensors import Array
+from services.inference.triton import Triton
 from shared.ids import new_id
 from shared.model_card import BuiltModel
 from tests.bench.best_of_triton import loop_seconds

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from deploy.local.stack import ROOT
-from services.inference.triton import Array
+from services.inference.tensors import Array
 
 _FOLDER = ROOT / "var" / "perf-analyzer"
 _BINARY = _FOLDER / "wheel" / "perf_analyzer" / "bin" / "perf_analyzer"

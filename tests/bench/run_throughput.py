@@ -5,7 +5,7 @@
 
 import statistics
 
-from services.inference.triton import Array
+from services.inference.tensors import Array
 from shared.model_card import BuiltModel
 from tests.bench.best_of_triton import BestOfTriton
 from tests.bench.measure import Measurement, in_turns, machine

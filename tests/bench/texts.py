@@ -10,7 +10,8 @@ from uuid import UUID
 import asyncpg
 import numpy as np
 
-from services.inference.triton import Array, Triton
+from services.inference.tensors import Array
+from services.inference.triton import Triton
 from shared.model_card import BuiltModel
 from tests.support.stand_ins import MAX_BATCH
 

@@ -16,7 +16,8 @@ from deploy.local.control import StackProcess
 from deploy.local.stack import ROOT, StackOptions
 from services.inference.inputs.batch import BatchMemory
 from services.inference.shared_memory import SharedMemory
-from services.inference.triton import Array, Triton
+from services.inference.tensors import Array
+from services.inference.triton import Triton
 from shared.model_card import BuiltModel
 from tests.bench.measure import Measurement, in_turns, machine
 from tests.support.stand_ins import MAX_BATCH, model_store, sleeps_on_images

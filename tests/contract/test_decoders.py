@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.inference.decoders import DECODERS, decode_batch, embed_batch
 from services.inference.decoders.base import Found
 from services.inference.served_model import ServedModel
-from services.inference.triton import BadModelOutput
+from services.inference.tensors import BadModelOutput
 from shared.annotations import ANNOTATION, BoundingBox, Keypoints, Mask, TextEntity
 from shared.annotations.base import Canvas
 from shared.model_card import OPEN_ENDED_DECODERS
@@ -58,7 +58,7 @@ def test_every_parameter_says_what_it_is(decoder: str) -> None:
 
 
 @NAMES
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=st.integers(1, 16), seed=st.integers(0, 2**32 - 1))
 def test_what_is_found_keeps_the_contract(name: str, rows: int, seed: int) -> None:
     model, canvas = SAMPLES[name].model, SAMPLES[name].placement.canvas

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from services.inference.decoders import decode_batch
-from services.inference.triton import BadModelOutput
+from services.inference.tensors import BadModelOutput
 from shared.annotations import ANNOTATION
 from tests.contract.test_decoders import within
 from tests.support.decoder_samples import SAMPLES, Outputs
@@ -35,7 +35,7 @@ def _odd(random: np.random.Generator, array: NDArray[Any]) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=st.integers(1, 4), seed=st.integers(0, 2**32 - 1))
 def test_odd_outputs_give_sound_detections_or_an_error(name: str, rows: int, seed: int) -> None:
     sample = SAMPLES[name]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import asyncpg
 
-from services.inference.triton import ModelAway, Triton
+from services.inference.failures import ModelAway
+from services.inference.triton import Triton
 from shared.model_card import BuiltModel
 from tests.faults.harness.round import Round
 

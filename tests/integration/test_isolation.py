@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from services.api.model_runs.trace import find_trace
-from services.inference.triton import Array, ModelRejected
+from services.inference.failures import ModelRejected
+from services.inference.tensors import Array
 from shared.object_store import content_key
 from tests.support.checked import check
 from tests.support.workers import MODEL, FakeTriton, Numbers, right, submit_numbers, until_ended, working

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from services.inference.triton import ModelAway, ModelRejected
+from services.inference.failures import ModelAway, ModelRejected
 from shared.contracts.events import TERMINAL_STATES
 from shared.contracts.run_verbs import RunVerb
 from shared.errors import Conflict

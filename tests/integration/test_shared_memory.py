@@ -12,10 +12,11 @@ from onnx import helper
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services.inference import sharing
+from services.inference.failures import ModelAway
 from services.inference.inputs.batch import BatchMemory
 from services.inference.metrics import SHARES_MEMORY
 from services.inference.shared_memory import FOLDER, PREFIX, SharedMemory
-from services.inference.triton import Array, BadModelOutput, ModelAway
+from services.inference.tensors import Array, BadModelOutput
 from shared.model_card import BuiltModel
 from shared.tensors import Tensor
 from tests.support.loaded_models import graph, loaded

@@ -8,7 +8,7 @@ from uuid import UUID
 import tritonclient.grpc.aio as grpcclient
 from sqlalchemy import text
 
-from services.inference.triton import ModelAway, ModelBroken
+from services.inference.failures import ModelAway, ModelBroken
 from shared.database.engine import Sessions
 from shared.object_store import ObjectStore, content_key
 from shared.snapshots import model_run_snapshot

@@ -6,7 +6,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from services.inference.triton import ModelRejected, Triton
+from services.inference.failures import ModelRejected
+from services.inference.triton import Triton
 from shared.database.tables import DetectionRow
 from tests.support.servers import MODELS
 from tests.support.workers import until_ended, working

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from services.api.model_runs.schemas import OutcomeTrace
 from services.api.model_runs.trace import find_trace
-from services.inference.triton import ModelRejected
+from services.inference.failures import ModelRejected
 from shared.ids import new_id
 from tests.support.workers import MODEL, FakeTriton, Numbers, submit_numbers, until_ended, working
 from tests.support.world import World

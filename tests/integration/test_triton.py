@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected, Triton
+from services.inference.failures import ModelAway, ModelRejected
+from services.inference.tensors import Array, BadModelOutput
+from services.inference.triton import Triton
 from shared.model_card import BuiltModel, ModelCard
 from shared.tensors import Tensor
 from tests.support.servers import MODELS

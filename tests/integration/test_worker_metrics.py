@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from services.inference.backlog import look_at_backlog
-from services.inference.triton import ModelAway, ModelRejected
+from services.inference.failures import ModelAway, ModelRejected
 from tests.support.workers import FakeTriton, Numbers, submit_numbers, until_ended, working
 from tests.support.world import World
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from services.inference.inputs.batch import BatchMemory
 from services.inference.shared_memory import SharedMemory
-from services.inference.triton import Array, Triton
+from services.inference.tensors import Array
+from services.inference.triton import Triton
 from shared.model_card import ModelCard
 
 MOST_BYTES = 64 * 1024 * 1024

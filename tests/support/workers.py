@@ -9,11 +9,13 @@ from uuid import UUID
 
 import numpy as np
 
+from services.inference.failures import ModelAway
 from services.inference.inputs.content import ContentReader
 from services.inference.machinery import Machinery
 from services.inference.settings import InferenceSettings
 from services.inference.shared_memory import SharedMemory
-from services.inference.triton import Array, ModelAway, Triton
+from services.inference.tensors import Array
+from services.inference.triton import Triton
 from services.inference.worker import Worker
 from shared.database.engine import Sessions
 from shared.egress import Egress

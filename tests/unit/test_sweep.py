@@ -36,7 +36,7 @@ def samples(draw: st.DrawFn) -> tuple[list[list[Detection]], float]:
 
 
 @given(samples(), st.lists(entries, min_size=1, max_size=5))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_point_is_what_select_shows(
     sample: tuple[list[list[Detection]], float], found: list[AlignmentEntry]
 ) -> None:
@@ -102,7 +102,7 @@ def _brute_match(found: Sequence[tuple[float, Thing]], labels: Sequence[Thing], 
 
 
 @given(st.data(), st.sampled_from(sorted(ALIGNMENTS)), st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_quality_is_that_of_brute_force(data: st.DataObject, kind: str, roughly: bool) -> None:
     alignment, shapes, pool = ALIGNMENTS[kind]
     floor = data.draw(floors)

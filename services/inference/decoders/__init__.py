@@ -23,7 +23,7 @@ from services.inference.decoders import (
 from services.inference.decoders.base import Decoder, Found, Outputs
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 from shared.model_card import ModelCard
 
 DECODERS: Mapping[str, Decoder] = {

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array
+from services.inference.tensors import Array
 from shared.annotations import Annotation
 
 Attributes: TypeAlias = Mapping[str, str | float | bool]

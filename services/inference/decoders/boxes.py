@@ -23,7 +23,7 @@ from services.inference.decoders.objects import (
 from services.inference.decoders.scores import ACTIVATION, Activation, activated, confidences
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 
 
 class BoxParameters(Overlap):

@@ -9,7 +9,7 @@ from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
 from services.inference.decoders.scores import ACTIVATION, Activation, activated
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 from shared.annotations import Classification
 
 _WHOLE = Classification()

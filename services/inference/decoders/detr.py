@@ -23,7 +23,7 @@ from services.inference.decoders.objects import (
 from services.inference.decoders.scores import activated
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import BadModelOutput
+from services.inference.tensors import BadModelOutput
 
 
 class DetrParameters(Overlap):

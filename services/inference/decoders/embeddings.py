@@ -11,7 +11,7 @@ from services.inference.decoders.classification import surest_classes
 from services.inference.decoders.scores import sigmoid, softmax
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 
 
 class EmbeddingParameters(Parameters):

@@ -14,7 +14,7 @@ from services.inference.decoders.readers import OBJECTS, ObjectParameters, read_
 from services.inference.decoders.scores import sigmoid
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 from shared.annotations import Canvas, Mask
 
 _FORM = (

@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from services.inference.inputs.placement import Placement
-from services.inference.triton import Array
+from services.inference.tensors import Array
 from shared.annotations import Canvas, Mask
 
 _TRACE = 1e-3

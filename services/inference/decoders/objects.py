@@ -13,7 +13,7 @@ from pydantic import Field
 from services.inference.decoders.base import Parameters
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 from shared.annotations import BoundingBox
 
 Corners: TypeAlias = Literal["xyxy", "cxcywh", "xywh"]

@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 
 Activation: TypeAlias = Literal["none", "softmax", "sigmoid"]
 ACTIVATION = (

@@ -12,7 +12,7 @@ from services.inference.decoders.objects import frame_of
 from services.inference.decoders.scores import ACTIVATION, Activation, activated
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 
 Layer: TypeAlias = tuple[int, float, Array]
 """The number of a class that is there, its confidence, and its pixels among those of the region that was seen."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 from shared.annotations import BoundingBox
 
 _ROUNDING = 1e-3

@@ -12,7 +12,7 @@ from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
 from services.inference.decoders.scores import softmax
 from services.inference.inputs.placement import Placement, Tokens
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 from shared.annotations import TextEntity
 
 _PREFIX = re.compile(r"([BILUES])[-_](.+)", re.DOTALL)

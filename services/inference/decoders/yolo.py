@@ -12,7 +12,7 @@ from services.inference.decoders.objects import Objects, Overlap, as_corners, fr
 from services.inference.decoders.scores import confidences
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
-from services.inference.triton import Array, BadModelOutput
+from services.inference.tensors import Array, BadModelOutput
 
 _STRIDES = (8, 16, 32)
 _LAYOUT = (

@@ -10,7 +10,7 @@ from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
 from services.inference.shared_memory import SharedMemory
-from services.inference.triton import Array
+from services.inference.tensors import Array
 from shared.telemetry import logger
 
 _SIZES_WAITING = 4

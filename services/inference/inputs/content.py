@@ -84,13 +84,9 @@ class ContentReader:
             return content_of(row, row.text.encode())
         return content_of(row, await self._fetch(row.uri or ""))
 
-    async def check_store(self) -> bool:
+    async def store_answers(self) -> bool:
         """Whether the object store answers at all."""
-        try:
-            await self._store.check()
-        except Unavailable:
-            return False
-        return True
+        return await self._store.answers()
 
     async def _fetch(self, uri: str) -> bytes:
         key = key_of(uri)

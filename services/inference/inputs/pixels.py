@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.inference.triton import Array
+from services.inference.tensors import Array
 from shared.preprocessing import Pixels as PixelForm
 
 _ORDER = {"rgb": (0, 1, 2), "bgr": (2, 1, 0)}

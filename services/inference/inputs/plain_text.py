@@ -3,7 +3,7 @@
 from services.inference.failures import RowFailed
 from services.inference.inputs.content import Facts
 from services.inference.inputs.placement import Placement
-from services.inference.triton import Array
+from services.inference.tensors import Array
 from shared.annotations import Canvas
 from shared.preprocessing import PlainText
 

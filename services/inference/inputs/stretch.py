@@ -6,7 +6,7 @@ from services.inference.inputs import pixels
 from services.inference.inputs.content import Facts
 from services.inference.inputs.image import decode_image
 from services.inference.inputs.placement import Placement
-from services.inference.triton import Array
+from services.inference.tensors import Array
 from shared.annotations import Canvas
 from shared.preprocessing import Stretch
 

@@ -17,7 +17,7 @@ from services.inference.registration.onnx_file import Inspection, Question
 from services.inference.registration.refusal import ModelRefused
 from services.inference.served_model import ServedModel
 from services.inference.settings import InferenceSettings
-from services.inference.triton import NUMPY_TYPES, BadModelOutput
+from services.inference.tensors import NUMPY_TYPES, BadModelOutput
 from shared.annotations import Canvas
 from shared.class_names import ClassNamesUnreadable, Names, names_of_config, names_of_labels_file
 from shared.errors import FieldError

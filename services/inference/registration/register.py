@@ -10,7 +10,7 @@ from typing import IO, TypeVar
 from uuid import UUID
 
 from services.inference.decoders import decode_batch
-from services.inference.failures import ModelUnusable, PartAway
+from services.inference.failures import ModelRejected, ModelUnusable, PartAway
 from services.inference.machinery import Machinery
 from services.inference.neutral import neutral_batch
 from services.inference.registration.checks import decoder_problems, inspect_apart, settled_card
@@ -18,7 +18,7 @@ from services.inference.registration.foreign import metadata_problems
 from services.inference.registration.refusal import ModelRefused
 from services.inference.replicas import Replicas
 from services.inference.served_models import ServedModels
-from services.inference.triton import BadModelOutput, ModelRejected
+from services.inference.tensors import BadModelOutput
 from shared.contracts.events import ModelReady
 from shared.database.model_registrations import KIND, lock_registering
 from shared.errors import NotFound, Unavailable

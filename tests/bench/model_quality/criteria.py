@@ -15,7 +15,7 @@ from services.inference.decoders import decode_batch
 from services.inference.decoders.base import Found
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel, Vocabulary
-from services.inference.triton import Array
+from services.inference.tensors import Array
 from shared.annotations import Canvas
 from tests.bench.model_quality.labeled import LABELED, lines
 from tests.bench.model_quality.served import Bench, Figure

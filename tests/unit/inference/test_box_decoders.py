@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.inference.decoders import decode_batch
 from services.inference.decoders.base import Found
-from services.inference.triton import BadModelOutput
+from services.inference.tensors import BadModelOutput
 from shared.annotations import BoundingBox
 from tests.support.decoder_samples import CLASSES, FRAME, PLACEMENT, SAMPLES, Outputs, sample_card, served
 

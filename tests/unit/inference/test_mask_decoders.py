@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as coco
@@ -15,7 +15,7 @@ from services.inference.decoders import decode_batch, masks
 from services.inference.decoders.base import Found
 from services.inference.decoders.masks import Region, mask_of
 from services.inference.inputs.placement import Placement
-from services.inference.triton import BadModelOutput
+from services.inference.tensors import BadModelOutput
 from shared.annotations import Canvas, Keypoints, Mask
 from tests.support.decoder_samples import CANVAS, CLASSES, PLACEMENT, SAMPLES, Outputs, sample_card, served
 
@@ -82,7 +82,6 @@ def alike(found: Pixels, expected: Pixels) -> bool:
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_masks_are_those_of_coco(data: st.DataObject) -> None:
     width, height = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.inference.places import most_batches
+from services.inference.calls import most_batches
 from shared.tensors import Tensor
 
 

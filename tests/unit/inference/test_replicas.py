@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from services.inference.failures import PartAway
+from services.inference.failures import ModelAway, PartAway
 from services.inference.replicas import Replicas, resolved
-from services.inference.triton import ModelAway, Triton
+from services.inference.triton import Triton
 
 ONE = "triton.example.org:8001"
 

@@ -11,12 +11,13 @@ import pytest
 
 from services.inference import decoders
 from services.inference.decoders.base import Decoder, Found, Outputs, Parameters
-from services.inference.failures import ModelUnusable, PartAway
+from services.inference.failures import ModelAway, ModelRejected, ModelUnusable, PartAway
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
 from services.inference.served_models import ServedModels
 from services.inference.servers import Servers
-from services.inference.triton import Array, BadModelOutput, ModelAway, ModelRejected, Triton
+from services.inference.tensors import Array, BadModelOutput
+from services.inference.triton import Triton
 from shared.errors import Unavailable
 from shared.model_card import ModelCard
 from shared.model_files import model_file_key

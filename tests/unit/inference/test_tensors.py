@@ -7,7 +7,7 @@ import pytest
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
-from services.inference.shared_memory import Place
+from services.inference.shared_memory import Extent
 from services.inference.sharing import Shared
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, Said, content_of, read_output
 from services.inference.wire import described, head_of, request_of
@@ -94,7 +94,7 @@ def test_a_request_is_one_the_protocol_knows() -> None:
         }
     )
     inputs["c"] = np.zeros((2, 8), np.uint8)
-    shared = Shared({"c": Place("region-1", 64, 16)}, {}, {"more": Place("region-2", 0, 18)})
+    shared = Shared({"c": Extent("region-1", 64, 16)}, {}, {"more": Extent("region-2", 0, 18)})
     head = head_of("model", "3")
     read = service_pb2.ModelInferRequest.FromString(request_of(head, card, inputs, shared))
     assert (read.model_name, read.model_version) == ("model", "3")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.inference.decoders import decode_batch
 from services.inference.decoders.base import Found
 from services.inference.inputs.placement import Placement, Tokens
-from services.inference.triton import BadModelOutput
+from services.inference.tensors import BadModelOutput
 from shared.annotations import Canvas, TextEntity
 from shared.model_card import DecoderChoice
 from tests.support.decoder_samples import SAMPLES, served

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -118,7 +118,6 @@ def test_words_are_parted_by_space_where_the_tokenizer_knows_none() -> None:
 
 
 @given(st.text(max_size=60))
-@settings(deadline=None)
 def test_any_text_is_taken(text: str) -> None:
     for tokenizer in (word_pieces(), without_words()):
         preparation = prepared(model(tokenizer, max_length=16), text)

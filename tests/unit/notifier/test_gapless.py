@@ -155,7 +155,7 @@ _steps = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     steps=st.lists(st.tuples(_steps, st.sampled_from([0, 1, 3, 12])), max_size=40),
     delays=st.lists(st.integers(0, 3), min_size=1, max_size=12),

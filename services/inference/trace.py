@@ -8,7 +8,7 @@ from services.inference.inputs import PreparedBatch
 from services.inference.segments import Claim
 
 
-def way_of(claim: Claim, batch: PreparedBatch, answered: tuple[float, float], decode: float) -> str:
+def trace_of(claim: Claim, batch: PreparedBatch, answered: tuple[float, float], decode: float) -> str:
     """JSON, without what was not measured. Times in seconds; `answered`: when (`perf_counter`) and after how long."""
     answered_at, infer = answered
     told: dict[str, float | str] = {"infer_ms": _ms(infer), "decode_ms": _ms(decode)}
