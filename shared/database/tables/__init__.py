@@ -24,7 +24,13 @@ from shared.database.tables.events import (
     StreamRow,
 )
 from shared.database.tables.projects import FeatureSchemaRow, OntologyRow, ProjectRow
-from shared.database.tables.review import DataRowReviewRow, DecisionRow, LabelRow
+from shared.database.tables.review import (
+    DataRowReviewRow,
+    DecisionRow,
+    LabelRow,
+    RowDisagreementRow,
+    RunComparisonRow,
+)
 from shared.database.tables.runs import (
     AlignmentEntryRow,
     AlignmentRow,
@@ -64,8 +70,10 @@ __all__ = [
     "OntologyRow",
     "OperationRow",
     "ProjectRow",
+    "RowDisagreementRow",
     "RowOutcomeRow",
     "RowProjectionRow",
+    "RunComparisonRow",
     "SegmentRow",
     "StreamRow",
     "WebhookCursorRow",

@@ -2,13 +2,15 @@
 
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.tables.base import Base, CreatedAt, Id, Json, Timestamp
 
 
 class DataRowRow(Base):
+    """`submitted` repeats the state of its review for the review queue's index."""
+
     __tablename__ = "data_rows"
 
     id: Mapped[Id]
@@ -16,11 +18,13 @@ class DataRowRow(Base):
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"))
     global_key: Mapped[str]
     metadata_: Mapped[Json] = mapped_column("metadata", server_default="{}")
+    submitted: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
         UniqueConstraint("project_id", "global_key"),
         Index("ix_data_rows_project_id_id", "project_id", "id"),
+        Index("ix_data_rows_open", "project_id", "id", postgresql_where=text("NOT submitted")),
     )
 
 
@@ -65,10 +69,16 @@ class BatchRow(Base):
 
 
 class BatchDataRowRow(Base):
+    """`submitted` as in row projections: a hint for the review queue's index."""
+
     __tablename__ = "batch_data_rows"
 
     batch_id: Mapped[UUID] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True)
     data_row_id: Mapped[UUID] = mapped_column(ForeignKey("data_rows.id", ondelete="CASCADE"), primary_key=True)
     workspace_id: Mapped[UUID]
+    submitted: Mapped[bool] = mapped_column(server_default=text("false"))
 
-    __table_args__ = (Index("ix_batch_data_rows_data_row_id", "data_row_id"),)
+    __table_args__ = (
+        Index("ix_batch_data_rows_data_row_id", "data_row_id"),
+        Index("ix_batch_data_rows_open", "batch_id", "data_row_id", postgresql_where=text("NOT submitted")),
+    )

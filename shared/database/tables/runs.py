@@ -197,11 +197,23 @@ class DetectionRow(Base):
     __table_args__ = ({"postgresql_partition_by": "HASH (model_run_id)"},)
 
 
+def _queue_index(score: str) -> Index:
+    return Index(
+        f"ix_row_projections_{score}",
+        "model_run_id",
+        "alignment_version",
+        text(f"{score} DESC"),
+        "data_row_id",
+        postgresql_where=text("NOT submitted"),
+    )
+
+
 class RowProjectionRow(Base):
     """Stored result of `shared.alignment.select` for one row; can be made again at any time.
 
     `kept` are decided detections that this version would drop, each with its reason; `review_revision` is the review's
-    when the row was looked at.
+    when the row was looked at. `uncertainty` (of the least confident), `margin` and `entropy` order the review queue,
+    and `submitted` keeps reviewed rows out of its indexes: a hint, which the queue sets right where it is not.
     """
 
     __tablename__ = "row_projections"
@@ -212,10 +224,16 @@ class RowProjectionRow(Base):
     workspace_id: Mapped[UUID]
     shown: Mapped[int]
     uncertainty: Mapped[float]
+    margin: Mapped[float] = mapped_column(server_default="0")
+    entropy: Mapped[float] = mapped_column(server_default="0")
     kept: Mapped[list[Json] | None]
     review_revision: Mapped[int] = mapped_column(server_default="0")
+    submitted: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
+        _queue_index("uncertainty"),
+        _queue_index("margin"),
+        _queue_index("entropy"),
         Index(
             "ix_row_projections_kept",
             "model_run_id",
