@@ -14,6 +14,7 @@ LOCAL := $(PY) -m deploy.local
 
 APP_READY := .venv/.installed
 TRITON_READY := .venv-triton/.installed
+FORMATS_READY := .venv-formats/.installed
 MODELS_READY := var/models/built-from
 BUILDER := $(shell find deploy/triton -name '*.py' -o -name '*.json') $(addprefix shared/,model_card.py preprocessing.py tensors.py)
 
@@ -35,13 +36,17 @@ $(TRITON_READY): requirements/triton.lock requirements/tritonserver.lock deploy/
 	@"$(PYTHON)" deploy/local/install.py triton
 	@touch $@
 
+$(FORMATS_READY): requirements/formats.lock deploy/local/install.py | $(APP_READY)
+	@"$(PYTHON)" deploy/local/install.py formats
+	@touch $@
+
 $(MODELS_READY): $(BUILDER) $(wildcard requirements/weights*.lock) requirements/node.lock $(TRITON_READY)
 	@$(PY) -m deploy.triton.build
 	@touch $@
 
 .PHONY: clean
 clean: down ## Stop, then remove what install and the tests made; the data of `make up` stays
-	rm -rf .venv .venv-triton .venv.installing .venv-triton.installing var/models var/pictures var/texts var/demo var/test var/libpython var/pip
+	rm -rf .venv .venv-triton .venv-formats .venv*.installing var/models var/pictures var/texts var/demo var/test var/libpython var/pip
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -66,13 +71,13 @@ logs: $(APP_READY) ## Follow the logs (SERVICE=api: of one service)
 # --- tests ----------------------------------------------------------------------------------------------------------
 
 .PHONY: test test-unit test-contract test-integration test-e2e test-faults
-test: install lint ## Lint, then every test, against real servers on free ports
+test: install lint $(FORMATS_READY) ## Lint, then every test, against real servers on free ports
 	$(PY) -m pytest tests -n 2 --no-loadscope-reorder
 
 test-unit: $(APP_READY) ## Tests that need no server
 	$(PY) -m pytest tests/unit
 
-test-contract: $(APP_READY) ## Tests of the registries and of what is published
+test-contract: $(APP_READY) $(FORMATS_READY) ## Tests of the registries and of what is published
 	$(PY) -m pytest tests/contract
 
 test-integration: install ## Tests against real PostgreSQL, Valkey and Triton

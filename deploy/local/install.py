@@ -1,4 +1,4 @@
-"""`python3 deploy/local/install.py app|triton`: the two virtual environments, from a Python with nothing else.
+"""`python3 deploy/local/install.py app|triton|formats`: the virtual environments, from a Python with nothing else.
 
 Standard library only. Debian and Ubuntu split off two things that are needed here, the pip that `venv` puts in and the
 shared library of Python that Triton's stub loads. Where one is missing it is taken out of its package, without root
@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-APP, TRITON, LIBPYTHON = ROOT / ".venv", ROOT / ".venv-triton", ROOT / "var" / "libpython"
+APP, TRITON, FORMATS = (ROOT / name for name in (".venv", ".venv-triton", ".venv-formats"))
+LIBPYTHON = ROOT / "var" / "libpython"
 OLDEST = (3, 11)
 # Triton's wheel has stubs for no newer one.
 NEWEST_FOR_TRITON = (3, 13)
@@ -47,6 +48,13 @@ def install_triton() -> None:
         _make_venv(python, TRITON)
         _install(TRITON, "triton", "tritonserver", dependencies=False)
         _run([str(TRITON / "bin" / "python"), __file__, "libpython"])
+
+
+def install_formats() -> None:
+    """.venv-formats: other tools' libraries, with which tests open what was exported."""
+    with _under_way(FORMATS):
+        _make_venv(Path(sys.executable), FORMATS)
+        _install(FORMATS, "formats")
 
 
 def ensure_libpython() -> None:
@@ -179,7 +187,8 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     try:
-        {"app": install_app, "triton": install_triton, "libpython": ensure_libpython}[sys.argv[1]]()
+        steps = {"app": install_app, "triton": install_triton, "formats": install_formats}
+        {**steps, "libpython": ensure_libpython}[sys.argv[1]]()
     except CannotInstall as problem:
         sys.exit(f"install  | {problem}")
     except KeyboardInterrupt:
