@@ -46,6 +46,9 @@ _BY_KIND: dict[str, type[AnnotationValue]] = {
     member.model_fields["kind"].default: member for member in get_args(get_args(Annotation)[0])
 }
 
+KINDS = tuple(_BY_KIND)
+"""Their names, as `kind` says them."""
+
 
 def features_taking(kind: str) -> frozenset[FeatureType]:
     """The types of features a model that gives this kind of annotation can be aligned with."""
@@ -82,6 +85,7 @@ def may_become(kind: str, target: FeatureType) -> bool:
 __all__ = [
     "ANNOTATION",
     "CLASSIFICATION_TYPES",
+    "KINDS",
     "NO_LOSS",
     "TOOL_TYPES",
     "Annotation",

@@ -91,6 +91,11 @@ class AnnotationValue(BaseModel):
         """The options it names, where its kind has any."""
         return ()
 
+    def with_options(self, ids: Mapping[UUID, UUID]) -> Self:
+        """The same with its options by other ids. KeyError for one that `ids` does not have."""
+        del ids
+        return self
+
     def claims(self) -> frozenset[UUID | None]:
         """What a data row has once for a feature: a radio or text its answer (None), a checklist each option."""
         return frozenset()

@@ -1,6 +1,7 @@
 """Any number of options."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,10 @@ class Checklist(AnnotationValue):
 
     def option_ids(self) -> tuple[UUID, ...]:
         return tuple(option.option_id for option in self.options)
+
+    def with_options(self, ids: Mapping[UUID, UUID]) -> Self:
+        options = tuple(CheckedOption(option_id=ids[option.option_id]) for option in self.options)
+        return self.model_copy(update={"options": options})
 
     def claims(self) -> frozenset[UUID | None]:
         return frozenset(self.option_ids())

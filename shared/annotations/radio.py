@@ -1,6 +1,7 @@
 """One option out of several."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from shared.annotations.base import AnnotationValue, FeatureType
@@ -14,6 +15,9 @@ class Radio(AnnotationValue):
 
     def option_ids(self) -> tuple[UUID, ...]:
         return (self.option_id,)
+
+    def with_options(self, ids: Mapping[UUID, UUID]) -> Self:
+        return self.model_copy(update={"option_id": ids[self.option_id]})
 
     def claims(self) -> frozenset[UUID | None]:
         return frozenset({None})

@@ -1,0 +1,13 @@
+"""Exchange formats by the name requests say. To add one: write its file, name it here; docs/exchange.md follows.
+
+`base` has what a format offers, `prelabel` is the one that loses nothing.
+"""
+
+from collections.abc import Mapping
+
+from services.api.exchange.formats import prelabel
+from services.api.exchange.formats.base import ExchangeFormat
+
+FORMATS: Mapping[str, ExchangeFormat] = {one.name: one for one in (prelabel.FORMAT,)}
+
+__all__ = ["FORMATS", "ExchangeFormat"]

@@ -1,0 +1,9 @@
+"""Ontologies of other tools, by the name requests say. To add one: write its file, name it here."""
+
+from collections.abc import Mapping
+
+from services.api.exchange.ontologies.base import OntologyFormat
+
+ONTOLOGY_FORMATS: Mapping[str, OntologyFormat] = {}
+
+__all__ = ["ONTOLOGY_FORMATS", "OntologyFormat"]
