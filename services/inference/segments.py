@@ -129,6 +129,11 @@ _SUSPECT = text("""
     RETURNING suspect_leases
 """)
 
+_CLOSE = text("""
+    UPDATE segments SET state = 'done', holder = NULL, finished_at = clock_timestamp() WHERE id = :id
+    RETURNING succeeded + failed + skipped = cardinality(data_row_ids)
+""")
+
 
 async def claim(
     work: UnitOfWork, *, purpose: str, holder: str, lease_seconds: float, held_projects: Sequence[UUID]
@@ -222,13 +227,7 @@ async def finish(work: UnitOfWork, claimed: Claim) -> None:
     Raises RowsLeft when some have none: whoever takes the segment next does them.
     """
     await lock(work.session, claimed)
-    is_whole = await work.session.scalar(
-        text("""
-            UPDATE segments SET state = 'done', holder = NULL, finished_at = clock_timestamp() WHERE id = :id
-            RETURNING succeeded + failed + skipped = cardinality(data_row_ids)
-        """),
-        {"id": claimed.segment_id},
-    )
+    is_whole = await work.session.scalar(_CLOSE, {"id": claimed.segment_id})
     if not is_whole:
         raise RowsLeft
     await runs.segment_ended(work, claimed.model_run_id, claimed.segment_id)

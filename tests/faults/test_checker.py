@@ -99,6 +99,11 @@ def _progress_beyond_total(kept: Kept) -> None:
     kept.entries.append({**kept.frames("event")[0], "message": {**told, "done": 65}})
 
 
+def _resumed_elsewhere(kept: Kept) -> None:
+    frame = kept.frames("subscribed")[0]
+    kept.entries.append({**frame, "message": {**frame["message"], "recovered": True, "offset": 1000}})
+
+
 def _cancel_accepted(kept: Kept) -> None:
     kept.entries.append({**kept.answer("/model-runs"), "path": f"/v1/model-runs/{kept.run.id}/cancel", "status": 200})
 
@@ -135,6 +140,7 @@ TAMPERINGS: Mapping[str, Callable[[Kept], None]] = {
     "event_differs": lambda kept: kept.frames("event")[-1]["message"]["event"].update(actor="somebody"),
     "event_not_in_log": lambda kept: kept.frames("event")[-1]["message"].update(offset=1000),
     "refetch_without_reason": lambda kept: kept.entries.append(kept.frames("subscribed")[0]),
+    "resumed_elsewhere": _resumed_elsewhere,
     "snapshot_differs": lambda kept: kept.frames("subscribed", "run")[0]["message"]["snapshot"].update(state="paused"),
     "state_without_event": lambda kept: kept.change_log(kept.log[:-1]),
     "event_without_state": lambda kept: kept.change_run(state="running"),

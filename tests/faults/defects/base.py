@@ -5,6 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import text
+
+from services.inference import segments
+
 
 @dataclass(frozen=True, slots=True)
 class Defect:
@@ -28,3 +32,10 @@ def replace(original: Any, by: Any, package: str = "services") -> None:
             found = True
     if not found:
         raise LookupError(f"nothing in {package} uses {name}")
+
+
+def close_whatever_is_left() -> None:
+    """A segment whose counters are wrong is never closed: that guard would hide the defect that made them so."""
+    segments._CLOSE = text(
+        "UPDATE segments SET state = 'done', finished_at = clock_timestamp() WHERE id = :id RETURNING 1"
+    )

@@ -7,9 +7,11 @@ import asyncpg
 from sqlalchemy import text
 
 from services.inference import segments
+from tests.faults.defects.base import close_whatever_is_left
 
 
 def apply() -> None:
+    close_whatever_is_left()
     segments._PENDING = text("SELECT unnest(CAST(:ids AS uuid[])) WHERE CAST(:run AS uuid) IS NOT NULL")
     setattr(asyncpg.Connection, "copy_records_to_table", _copy_what_is_new)  # noqa: B010
 

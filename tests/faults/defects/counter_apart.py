@@ -7,9 +7,11 @@ import sqlalchemy.event
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from services.inference import results
+from tests.faults.defects.base import close_whatever_is_left
 
 
 def apply() -> None:
+    close_whatever_is_left()
     count = results._count
 
     async def count_apart(session: AsyncSession, *rest: Any) -> None:
