@@ -49,6 +49,13 @@ $(MODELS_READY): $(BUILDER) $(wildcard requirements/weights*.lock) requirements/
 	@$(PY) -m deploy.triton.build
 	@touch $@
 
+LOCK := $(PY) -m uv pip compile pyproject.toml --universal --generate-hashes --no-header --python-version 3.11 --quiet
+
+.PHONY: lock
+lock: $(APP_READY) ## Lock files from pyproject.toml; what is locked already keeps its version
+	$(LOCK) --extra traces --group local --group dev -o requirements/dev.lock
+	$(LOCK) --extra traces -c requirements/dev.lock -o requirements/app.lock
+
 .PHONY: clean
 clean: down ## Stop, then remove what install and the tests made; the data of `make up` stays
 	rm -rf .venv .venv-triton .venv-formats .venv-manifests .venv*.installing var/models var/pictures var/texts var/demo var/test var/libpython var/pip

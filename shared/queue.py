@@ -19,6 +19,7 @@ from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, Time
 
 from shared.contracts.jobs import RING, Doorbell
 from shared.telemetry import logger
+from shared.tracing import span, traceparent
 
 _POLL_SECONDS = 0.02
 _RESTART_SECONDS = 1.0
@@ -40,8 +41,11 @@ class JobQueue:
         self._redis = ArqRedis(pool, job_serializer=orjson.dumps)
 
     async def ring(self, doorbell: Doorbell, times: int = 1) -> None:
-        for _ in range(times):
-            await self._redis.enqueue_job(RING, _queue_name=doorbell.value)
+        with span("ring", kind="producer", doorbell=doorbell.value):
+            trace = traceparent()
+            carried = () if trace is None else (trace,)
+            for _ in range(times):
+                await self._redis.enqueue_job(RING, *carried, _queue_name=doorbell.value)
 
     async def ping(self) -> None:
         """Raises RedisError or OSError when Redis is away."""
@@ -54,9 +58,10 @@ class JobQueue:
 async def answer_doorbell(url: str, doorbell: Doorbell, on_ring: Callable[[], Awaitable[None]]) -> None:
     """Call `on_ring` for every ring, for ever; comes back by itself when Redis was away for long."""
 
-    async def ring(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
+    async def ring(ctx: dict[Any, Any], trace: str | None = None, *_: Any, **__: Any) -> None:
         del ctx
-        await on_ring()
+        with span("wake", kind="consumer", parent=trace, doorbell=doorbell.value):
+            await on_ring()
 
     while True:
         redis = _patient_redis(url)

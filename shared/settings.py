@@ -37,6 +37,18 @@ class SharedSettings(BaseSettings):
         return SecretStr(f"postgresql+asyncpg://{rest}")
 
 
+class TraceSettings(BaseSettings):
+    """Of those whose work is traced; `shared.otlp` says which other variables of OpenTelemetry hold."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        description="OTLP collector that traces are sent to, as http://host:4318; when none, nothing is traced",
+    )
+
+
 class ObjectStoreSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 

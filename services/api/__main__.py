@@ -5,11 +5,13 @@ from services.api.settings import ApiSettings
 from shared.lifecycle import settle_heap
 from shared.serving import serve
 from shared.telemetry import configure_logging
+from shared.tracing import configure_tracing
 
 
 def main() -> None:
     settings = ApiSettings()
     configure_logging(settings, "api")
+    configure_tracing(settings, "api")
     app = create_app(settings)
     settle_heap()
     serve(

@@ -28,6 +28,7 @@ from services.api.review import routes as review
 from services.api.settings import ApiSettings
 from services.api.webhooks import routes as webhooks
 from shared.contracts.http import Problem
+from shared.version import VERSION
 
 ROUTERS: tuple[APIRouter, ...] = (
     access.router,
@@ -84,7 +85,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
 
     app = PrelabelApi(
         title="Prelabel",
-        version="0.1.0",
+        version=VERSION,
         summary="Model-assisted labeling",
         description=_ABOUT,
         lifespan=lifespan,

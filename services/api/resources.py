@@ -16,6 +16,7 @@ from shared.object_store import ObjectStore
 from shared.page_tokens import Pager
 from shared.queue import JobQueue
 from shared.signals import Signals
+from shared.tracing import close_tracing
 
 OpenWork: TypeAlias = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
 """Opens a unit of work in the name of whoever asks."""
@@ -37,6 +38,7 @@ async def open_resources(settings: ApiSettings) -> AsyncIterator[Resources]:
     """Nothing connects here; the process starts while PostgreSQL or Redis is away."""
     redis_url = settings.redis_url.get_secret_value()
     async with AsyncExitStack() as opened:
+        opened.callback(close_tracing)  # last, and here: after its shutdown uvicorn lets the signal end the process
         engine = create_engine(settings, "prelabel-api")
         opened.push_async_callback(engine.dispose)
         signals = Signals(JobQueue(redis_url), Hints(redis_url))

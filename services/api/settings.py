@@ -10,12 +10,14 @@ from shared.settings import (
     PageTokenSettings,
     ServingSettings,
     SharedSettings,
+    TraceSettings,
     WebhookHostSettings,
 )
 
 
 class ApiSettings(
     SharedSettings,
+    TraceSettings,
     ObjectStoreSettings,
     EgressSettings,
     PageTokenSettings,
@@ -51,7 +53,7 @@ class ApiSettings(
     )
 
 
-class WorkerSettings(SharedSettings, OperationSettings):
+class WorkerSettings(SharedSettings, TraceSettings, OperationSettings):
     """Of `services/api/worker.py`."""
 
     operations_host: str = Field(default="127.0.0.1", description="address health and metrics are served on")

@@ -19,6 +19,7 @@ from shared.operations import Company, Handler, OperationWorker
 from shared.queue import JobQueue, answer_doorbell
 from shared.signals import Signals
 from shared.telemetry import configure_logging
+from shared.tracing import close_tracing, configure_tracing
 
 OPERATIONS: Mapping[str, Handler] = {"realign_model_run": realign_model_run}
 """Every kind the api's workers run. A handler works in steps; see `shared.operations.RunningOperation`."""
@@ -29,6 +30,7 @@ ACTOR = "service:operations"
 async def main() -> None:
     settings = WorkerSettings()
     configure_logging(settings, "operations")
+    configure_tracing(settings, "operations")
     engine = create_engine(settings, "prelabel-operations")
     redis_url = settings.redis_url.get_secret_value()
     signals = Signals(JobQueue(redis_url), Hints(redis_url))
@@ -47,6 +49,7 @@ async def main() -> None:
     finally:
         await signals.close()
         await engine.dispose()
+        close_tracing()
 
 
 if __name__ == "__main__":

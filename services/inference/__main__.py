@@ -26,11 +26,13 @@ from shared.operations import Company, OperationWorker
 from shared.queue import JobQueue, answer_doorbell
 from shared.signals import Signals
 from shared.telemetry import configure_logging
+from shared.tracing import close_tracing, configure_tracing
 
 
 async def main() -> None:
     settings = InferenceSettings()
     configure_logging(settings, "inference")
+    configure_tracing(settings, "inference")
     cv2.setNumThreads(1)  # the threads are ours: one a batch
     engine = create_engine(settings, "prelabel-inference", idle_seconds=settings.inference_lease_seconds)
     redis_url = settings.redis_url.get_secret_value()
@@ -53,6 +55,7 @@ async def main() -> None:
             await egress.close()
             await signals.close()
             await engine.dispose()
+            close_tracing()
 
 
 async def _serve(worker: Worker, machinery: Machinery, signals: Signals) -> None:

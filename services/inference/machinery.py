@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -47,4 +48,5 @@ class Machinery:
         object.__setattr__(self, "contents", ByteBudget(self.settings.inference_content_bytes))
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+        within = copy_context()  # what is logged there says what it is about too
+        return await asyncio.get_running_loop().run_in_executor(self.threads, within.run, call)

@@ -1,14 +1,18 @@
 """What an inference worker counts. docs/operations.md lists it all."""
 
 from collections.abc import Awaitable, Iterable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from shared.tracing import span
 
 Result = TypeVar("Result")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _MOST_CODES = 60
+_OF_A_BATCH = frozenset({"wait", "infer", "decode", "store", "reuse"})
 
 ROWS = Counter("prelabel_inference_rows_total", "Data rows with an outcome stored by this worker", ["outcome"])
 FAILED_ROWS = Counter(
@@ -48,7 +52,8 @@ _codes: set[tuple[str, str]] = set()
 
 
 async def timed(stage: str, work: Awaitable[Result]) -> Result:
-    with STAGE_SECONDS.labels(stage).time(), IN_STAGE.labels(stage).track_inprogress():
+    traced = span(stage, kind="client" if stage == "infer" else "internal") if stage in _OF_A_BATCH else nullcontext()
+    with STAGE_SECONDS.labels(stage).time(), IN_STAGE.labels(stage).track_inprogress(), traced:
         return await work
 
 

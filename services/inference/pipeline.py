@@ -22,9 +22,12 @@ from services.inference.segments import Claim, LeaseLost
 from services.inference.served_model import ServedModel
 from services.inference.storing import Storing
 from shared.database.engine import DATABASE_ERRORS
-from shared.telemetry import logger
+from shared.telemetry import about, logger
+from shared.tracing import span, unseen
 
 _LEASES_A_ROW_MAY_COST = 3
+# A trace with every batch of a million rows could not be looked at.
+_BATCHES_TRACED = 16
 
 _NOT_OF_A_ROW: tuple[type[Exception], ...] = (LeaseLost, PartAway, ModelUnusable, Stopped, *DATABASE_ERRORS)
 
@@ -58,6 +61,7 @@ class Pipeline:
         self._lane = lane
         self._stopping = False
         self._is_stalled = claim.was_stalled
+        self._batches = 0
         self._most_in_flight = lane.places.limit * model.card.max_batch_size + self._intake.most_waiting
 
     @property
@@ -117,6 +121,13 @@ class Pipeline:
 
     async def _through(self, batch: PreparedBatch, attempt: int = 1) -> None:
         """A batch that is refused is split until the bad row is alone."""
+        self._batches += 1
+        seen = self._batches <= _BATCHES_TRACED
+        traced = span("batch", batch_id=batch.id, rows=len(batch.rows), attempt=attempt) if seen else unseen()
+        with about(batch_id=batch.id), traced:
+            await self._tried(batch, attempt)
+
+    async def _tried(self, batch: PreparedBatch, attempt: int) -> None:
         try:
             await self._store(await self._call.outcomes(batch))
         except _NOT_OF_A_ROW:

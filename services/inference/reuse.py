@@ -87,7 +87,7 @@ async def reuse_known(parts: Machinery, claim: Claim) -> Claim:
     except LeaseLost:
         raise
     except Exception as error:  # asking the model is always right, if slower
-        log.warning("reuse_failed", segment=str(claim.segment_id), error=f"{type(error).__name__}: {error}"[:300])
+        log.warning("reuse_failed", error=f"{type(error).__name__}: {error}"[:300])
     ROWS.labels("reused").inc(len(copied))
     return replace(claim, pending=tuple(row for row in claim.pending if row not in copied))
 

@@ -62,6 +62,7 @@ class Claim:
     earlier_attempts: Mapping[UUID, int] = field(default_factory=dict)
     was_stalled: bool = False
     holder: str = ""
+    traceparent: str | None = None
 
     @property
     def lease(self) -> Lease:
@@ -171,6 +172,7 @@ async def claim(
             earlier_attempts=dict(zip(rows, earlier or (), strict=False)),
             was_stalled=run.state == "stalled",
             holder=holder,
+            traceparent=run.traceparent,
         )
     return None
 
@@ -180,7 +182,7 @@ async def _read(session: AsyncSession, run: ModelRunRow) -> tuple[Alignment, Run
     try:
         return await read_alignment(session, run), RunConfiguration.model_validate(run.configuration, extra="ignore")
     except ValidationError as error:
-        log.error("unreadable_run", run=str(run.id), exc_info=error)
+        log.error("unreadable_run", model_run_id=str(run.id), exc_info=error)
         raise UnreadableRun(run.id) from error
 
 

@@ -10,10 +10,13 @@ from shared.settings import (
     OperationSettings,
     OwnModelSettings,
     SharedSettings,
+    TraceSettings,
 )
 
 
-class InferenceSettings(SharedSettings, ObjectStoreSettings, EgressSettings, OperationSettings, OwnModelSettings):
+class InferenceSettings(
+    SharedSettings, TraceSettings, ObjectStoreSettings, EgressSettings, OperationSettings, OwnModelSettings
+):
     triton_url: str = Field(description="gRPC address of Triton, host:port")
     inference_host: str = Field(default="127.0.0.1", description="address health and metrics are served on")
     inference_metrics_port: int = Field(default=8002, ge=1, le=65535, description="port of health and metrics")

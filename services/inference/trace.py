@@ -1,7 +1,5 @@
 """What is stored beside an outcome for the trace of its data row: one text a batch, shared by all its rows."""
 
-from uuid import uuid4
-
 import orjson
 
 from services.inference.inputs import PreparedBatch
@@ -15,7 +13,7 @@ def trace_of(claim: Claim, batch: PreparedBatch, answered: tuple[float, float], 
     if batch.taken is not None:
         told["fetch_ms"], told["prepare_ms"] = _ms(batch.taken.fetch), _ms(batch.taken.prepare)
         told["queue_ms"] = _ms(answered_at - batch.taken.ready_at - infer)
-    told |= {"batch_rows": len(batch.rows), "batch_id": uuid4().hex, "worker": claim.holder}
+    told |= {"batch_rows": len(batch.rows), "batch_id": batch.id, "worker": claim.holder}
     return orjson.dumps(told).decode()
 
 

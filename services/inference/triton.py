@@ -17,6 +17,7 @@ from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, read_
 from services.inference.wire import described, head_of, request_of
 from shared.model_card import BuiltModel, ModelCard, triton_config
 from shared.model_files import WEIGHTS
+from shared.tracing import traceparent
 
 _OPTIONS = [
     ("grpc.max_send_message_length", 2**31 - 1),
@@ -116,7 +117,7 @@ class Triton:
         """Raises RegionRefused too, when the server does not know one of the regions."""
         request = request_of(head, card, inputs, shared)
         try:
-            answer = await self._send(request, timeout=self._deadline)
+            answer = await self._send(request, timeout=self._deadline, metadata=_trace())
         except grpc.RpcError as error:
             if shared.regions and _REGION_LOST in str(error.details()):
                 raise RegionRefused(str(error.details())) from error
@@ -237,6 +238,12 @@ class _Regions:
             return list((await self._stub.SystemSharedMemoryStatus(wanted, timeout=_REGISTER_SECONDS)).regions)
         except grpc.RpcError as error:
             raise _refused(error) from error
+
+
+def _trace() -> tuple[tuple[str, str], ...] | None:
+    """Triton goes on with the trace when it is started with `--trace-config mode=opentelemetry`."""
+    trace = traceparent()
+    return None if trace is None else (("traceparent", trace),)
 
 
 def _check_inputs(card: ModelCard, inputs: Mapping[str, Array]) -> None:

@@ -26,7 +26,8 @@ from services.inference.speed import report_speed
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.unit_of_work import unit_of_work
 from shared.signals import Signals
-from shared.telemetry import logger
+from shared.telemetry import about, logger
+from shared.tracing import span
 
 ACTOR = "service:inference"
 _PAUSE_SECONDS = 0.5
@@ -161,6 +162,14 @@ class Worker:
 
     async def _serve(self, claim: Claim, lane: Lane) -> None:
         """One segment, from lease to end. Whatever happens to it, the lane goes on."""
+        # By the trace that the run has in PostgreSQL: a doorbell may be lost.
+        traced = span("segment", kind="consumer", parent=claim.traceparent or "", rows=len(claim.pending))
+        with about(model_run_id=claim.model_run_id, segment_id=claim.segment_id), traced as now:
+            now.set(model_run_id=str(claim.model_run_id), segment_id=str(claim.segment_id))
+            log.info("segment_taken", rows=len(claim.pending), taken_over=claim.taken_over)
+            await self._hold(claim, lane)
+
+    async def _hold(self, claim: Claim, lane: Lane) -> None:
         task = asyncio.create_task(self._run(claim, lane))
         # By lease: while PostgreSQL was away another lane may take over what this one still holds.
         self.held[claim.lease], self._lanes[claim.lease] = claim, task
@@ -169,7 +178,7 @@ class Worker:
             await asyncio.wait({task})
             if task.cancelled() or isinstance(task.exception(), LeaseLost):
                 LEASES_LOST.inc()
-                log.info("lease_lost", segment=str(claim.segment_id), run=str(claim.model_run_id))
+                log.info("lease_lost")
             elif (error := task.exception()) is not None:
                 await self._give_back(claim, error)
         except asyncio.CancelledError:
@@ -194,6 +203,7 @@ class Worker:
                 await segments.finish(work, claim)
             else:
                 await segments.give_back(work.session, claim)
+        log.info("segment_ended" if done else "segment_left")
 
     async def _work_through(self, claim: Claim, lane: Lane) -> bool:
         """True when every row has its outcome. Raises ModelUnusable when the run cannot go on."""
@@ -226,7 +236,7 @@ class Worker:
             await runs.fail(work, model_run_id, reason)
 
     async def _give_back(self, claim: Claim, error: BaseException) -> None:
-        log.warning("segment_given_back", segment=str(claim.segment_id), error=f"{type(error).__name__}: {error}"[:300])
+        log.warning("segment_given_back", error=f"{type(error).__name__}: {error}"[:300])
         if isinstance(error, ModelBroken):
             self.keeper.mend(claim.configuration.triton_model)
         elif not isinstance(error, (PartAway, *DATABASE_ERRORS)):

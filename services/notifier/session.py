@@ -150,6 +150,7 @@ class Session:
         subscriptions[message.id] = subscription
         metrics.SUBSCRIPTIONS.inc()
         self._desk.catch_up.start(subscription, message.after)
+        log.info("subscribed", topic=message.topic, workspace_id=str(identity.workspace_id))
 
     def _unsubscribe(self, subscription_id: str) -> None:
         subscription = self._client.subscriptions.pop(subscription_id, None)

@@ -40,6 +40,8 @@ class FaultyTriton:
         self.before: Before = _nothing
         self.spoils: Mapping[bytes, Spoil] = {}
         self.injected = 0
+        self.traceparents: list[str] = []
+        """What inferences carried in their metadata."""
         self._channel: Any = None
 
     def connect(self, upstream: str) -> None:
@@ -66,6 +68,7 @@ class FaultyTriton:
     async def _answer(self, method: str, request: bytes, context: Any) -> bytes:
         try:
             if method == _INFER:
+                self.traceparents += [one.value for one in context.invocation_metadata() if one.key == "traceparent"]
                 return await self._infer(request)
             answer: bytes = await self._channel.unary_unary(method)(request, timeout=context.time_remaining())
         except Refuse as refused:

@@ -1,7 +1,7 @@
 """A project of short inline texts on a running stack, for runs of the stand-ins."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from deploy.local.demo.client import Channel, Gateway, Json, subscribed
@@ -9,15 +9,13 @@ from shared.contracts.events import TERMINAL_STATES
 from tests.support.stack import Frontend
 
 _OPTIONS = ("even", "odd", "yes", "no")
-_ONTOLOGY: Json = {
-    "classifications": [{"type": "radio", "name": "Answer", "options": [{"name": name} for name in _OPTIONS]}]
-}
 _AT_ONCE = 1000
 
 
-async def set_up_texts(gateway: Gateway, texts: Iterable[str]) -> Frontend:
-    """A data row for each text, `row-0` and so on, all in one batch."""
-    wanted = {"name": "texts", "media_type": "text", "ontology": _ONTOLOGY}
+async def set_up_texts(gateway: Gateway, texts: Iterable[str], options: Sequence[str] = _OPTIONS) -> Frontend:
+    """A data row for each text, `row-0` and so on, all in one batch; the options of the one question."""
+    answer = {"type": "radio", "name": "Answer", "options": [{"name": name} for name in options]}
+    wanted = {"name": "texts", "media_type": "text", "ontology": {"classifications": [answer]}}
     frontend = Frontend(gateway, (await gateway.post("/v1/projects", wanted))["id"])
     items = ({"global_key": f"row-{number}", "text": text} for number, text in enumerate(texts))
     while some := list(islice(items, _AT_ONCE)):

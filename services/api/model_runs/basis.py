@@ -20,6 +20,7 @@ from shared.model_card import ModelCard, triton_name
 from shared.ontology import FeatureSchema
 from shared.run_configuration import RunConfiguration
 from shared.served_at import Pin, ServedAt
+from shared.tracing import traceparent
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Basis:
             priority=3,
             total=0,
             created_by=principal.member_id,
+            traceparent=traceparent(),
         )
 
 

@@ -23,6 +23,7 @@ from shared.database.tables import CatalogModelRow, ModelRunRow, ProjectRow
 from shared.database.unit_of_work import UnitOfWork
 from shared.errors import Conflict, Problems
 from shared.run_configuration import RunConfiguration
+from shared.tracing import traceparent
 
 
 async def retry_failed_rows(work: UnitOfWork, principal: Principal, model_run_id: UUID) -> ModelRunRow:
@@ -85,7 +86,7 @@ async def _check_alignment(work: UnitOfWork, project: ProjectRow, run: ModelRunR
 
 async def _queue(work: UnitOfWork, run: ModelRunRow) -> None:
     await queries.count_anew(work.session, run)
-    run.execution += 1
+    run.execution, run.traceparent = run.execution + 1, traceparent()
     run.state, run.state_reason, run.waiting_for, run.finished_at = "queued", None, None, None
     run.served_at = await queries.database_time(work.session)
     await work.session.flush()

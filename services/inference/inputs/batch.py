@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from uuid import uuid4
 
 import numpy as np
 
@@ -39,12 +40,14 @@ class Taken:
 class PreparedBatch:
     """Every tensor, by the name of its input, has one entry on its first axis for each of `rows`, in their order.
 
-    Of rows that waited for others of their shape, `taken` is that of the last ones, if it is known.
+    Of rows that waited for others of their shape, `taken` is that of the last ones, if it is known. A part is sent by
+    itself, and so is a batch with an id of its own.
     """
 
     tensors: Mapping[str, Array]
     rows: Sequence[Prepared]
     taken: Taken | None = None
+    id: str = field(default_factory=lambda: uuid4().hex)
 
     def part(self, rows: slice) -> "PreparedBatch":
         return PreparedBatch({name: tensor[rows] for name, tensor in self.tensors.items()}, self.rows[rows], self.taken)

@@ -18,6 +18,7 @@ class ModelRunRow(Base):
     """`configuration` is frozen at submit (`shared.run_configuration.RunConfiguration`); `undone_at` is final.
 
     `waiting_for` (`shared.database.waiting.Stored`) means something while the run is queued or stalled.
+    `traceparent` is the request's that queued it, when traces are on.
     """
 
     __tablename__ = "model_runs"
@@ -48,6 +49,7 @@ class ModelRunRow(Base):
     served_at: Mapped[Timestamp | None]
     finished_at: Mapped[Timestamp | None]
     undone_at: Mapped[Timestamp | None]
+    traceparent: Mapped[str | None]
 
     @property
     def hides_pending(self) -> bool:
