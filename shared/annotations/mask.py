@@ -46,6 +46,10 @@ class Mask(AnnotationValue):
             raise ValueError("the runs do not add up to height x width")
         return self
 
+    def runs(self) -> list[int]:
+        """Lengths down the columns, of pixels outside and inside in turn."""
+        return _runs(self.counts)
+
     def area(self) -> float:
         return float(coco.area(self._rle()))
 

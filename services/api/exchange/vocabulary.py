@@ -59,6 +59,14 @@ class Vocabulary:
         found = self.by_id.get(feature_id)
         return found if found is not None and self._by_name.get((found.parent_id, option_key(found.name))) else None
 
+    def with_id(self, text: str, parent_id: UUID | None) -> FeatureSchema | None:
+        """The present feature of an id as somebody sent it, if it stands under this parent."""
+        try:
+            found = self.present(UUID(text))
+        except ValueError:
+            return None
+        return found if found is not None and found.parent_id == parent_id else None
+
     def children(self, parent_id: UUID | None) -> Sequence[FeatureSchema]:
         return self._children.get(parent_id, ())
 

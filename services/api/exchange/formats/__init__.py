@@ -5,9 +5,12 @@
 
 from collections.abc import Mapping
 
-from services.api.exchange.formats import prelabel
+from services.api.exchange.formats import labelbox, prelabel
 from services.api.exchange.formats.base import ExchangeFormat
 
-FORMATS: Mapping[str, ExchangeFormat] = {one.name: one for one in (prelabel.FORMAT,)}
+FORMATS: Mapping[str, ExchangeFormat] = {
+    "prelabel": prelabel.FORMAT,
+    "labelbox": labelbox.FORMAT,
+}
 
 __all__ = ["FORMATS", "ExchangeFormat"]
