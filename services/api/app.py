@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from services.api import health
 from services.api.access import routes as access
+from services.api.admission import Admission, Places
 from services.api.data_rows import routes as data_rows
 from services.api.docs_page import add_docs_page
 from services.api.idempotency import REPLAYED
@@ -98,6 +99,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.metrics = HttpMetrics()
     install_problem_handlers(app)
     app.add_middleware(RequestContext, metrics=app.state.metrics)
+    places = Places(settings.api_max_in_flight, settings.api_max_in_flight_per_key)
+    app.add_middleware(Admission, places=places, metrics=app.state.metrics)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

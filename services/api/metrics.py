@@ -1,6 +1,14 @@
 """Counts and times of requests. A registry of its own for each app, so that two in one process do not collide."""
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
@@ -25,6 +33,15 @@ class HttpMetrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self.in_flight = Gauge("prelabel_api_in_flight", "Requests this process is working on", registry=self.registry)
+        self.refused = Counter(
+            "prelabel_api_refused",
+            "Requests refused unread since too many were under way",
+            ["reason"],
+            registry=self.registry,
+        )
+        for reason in ("overloaded", "too_many_in_flight"):
+            self.refused.labels(reason)
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
         method = method if method in _METHODS else "other"

@@ -22,7 +22,7 @@ log = logger(__name__)
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For `responses=` of a route: these statuses as problems, beside those which any route may give."""
-    return {status: _declared(status) for status in sorted({401, 403, 422, 503, *statuses})}
+    return {status: _declared(status) for status in sorted({401, 403, 422, 429, 503, *statuses})}
 
 
 def install_problem_handlers(app: FastAPI) -> None:

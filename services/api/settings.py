@@ -36,6 +36,12 @@ class ApiSettings(
         description='origins whose pages may call it, as a JSON list: ["https://app.example.org"]; when empty, pages '
         "of its own host. Clients that send no Origin are no browsers and may always",
     )
+    api_max_in_flight: int = Field(
+        default=64, ge=1, description="requests a process works on at once; one more is answered 503 with Retry-After"
+    )
+    api_max_in_flight_per_key: int = Field(
+        default=48, ge=1, description="of these, those of one API key; one more is answered 429 with Retry-After"
+    )
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="largest JSON body of a request")
     max_upload_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, description="largest file of an upload")
     previews_kept: int = Field(

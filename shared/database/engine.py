@@ -46,7 +46,7 @@ def create_engine(settings: SharedSettings, application_name: str, *, idle_secon
         settings.database_url.get_secret_value(),
         pool_size=settings.database_pool_size,
         max_overflow=0,
-        pool_timeout=10,
+        pool_timeout=settings.database_pool_wait_seconds,
         pool_recycle=1800,
         connect_args={
             "timeout": 5,

@@ -1,0 +1,156 @@
+"""How much is under way at once. What is beyond that is refused at once and cheaply, and told when to come again.
+
+A place is held while the request is worked on: not while its body is still coming or its answer is being read, so that
+slow clients take none. Pure ASGI, around everything that costs.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.api.metrics import HttpMetrics
+from shared.contracts.http import problem_of
+from shared.errors import PrelabelError, TooManyRequests, Unavailable
+from shared.http_problems import MEDIA_TYPE
+from shared.telemetry import logger
+
+ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
+RETRY_AFTER_SECONDS = 1
+_TELL_SECONDS = 5.0
+_BUSY = Unavailable("as many requests as this process takes are under way", code="overloaded")
+_GREEDY = TooManyRequests("this API key has as many requests under way as one may have", code="too_many_in_flight")
+
+log = logger(__name__)
+
+
+@dataclass(slots=True)
+class Places:
+    """Those of one process, and how many of them each key has."""
+
+    most: int
+    most_of_a_key: int
+    taken: int = 0
+    of_key: Counter[bytes] = field(default_factory=Counter)
+
+    def refusal(self, key: bytes) -> PrelabelError | None:
+        if self.taken >= self.most:
+            return _BUSY
+        return _GREEDY if self.of_key[key] >= self.most_of_a_key else None
+
+    def take(self, key: bytes) -> None:
+        self.taken += 1
+        self.of_key[key] += 1
+
+    def free(self, key: bytes) -> None:
+        self.taken -= 1
+        self.of_key[key] -= 1
+        if not self.of_key[key]:
+            del self.of_key[key]
+
+
+class Admission:
+    def __init__(self, app: ASGIApp, places: Places, metrics: HttpMetrics) -> None:
+        self._app = app
+        self._places = places
+        self._metrics = metrics
+        self._told_at = -_TELL_SECONDS
+        self._untold = 0
+        metrics.in_flight.set_function(lambda: places.taken)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in ALWAYS:
+            await self._app(scope, receive, send)
+            return
+        key = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        refusal = self._places.refusal(key)
+        if refusal is not None:
+            self._note(refusal)
+            await _refuse(refusal, send)
+            return
+        place = _Place(lambda: self._places.take(key), lambda: self._places.free(key))
+        place.take()
+        try:
+            await self._app(scope, place.while_working(receive), place.while_working_to(send))
+        finally:
+            place.free()
+
+    def _note(self, refusal: PrelabelError) -> None:
+        # A line each would cost more than the refusal.
+        self._metrics.refused.labels(refusal.code).inc()
+        self._untold += 1
+        if time.monotonic() - self._told_at > _TELL_SECONDS:
+            log.warning("requests_refused", requests=self._untold, reason=refusal.code, in_flight=self._places.taken)
+            self._told_at, self._untold = time.monotonic(), 0
+
+
+@dataclass(slots=True)
+class _Place:
+    """Of one request. Its tasks may wait at once, so what counts is whether any does."""
+
+    take_one: Callable[[], None]
+    free_one: Callable[[], None]
+    is_held: bool = False
+    waits: int = 0
+    body_is_whole: bool = False
+
+    def take(self) -> None:
+        if not self.is_held:
+            self.take_one()
+            self.is_held = True
+
+    def free(self) -> None:
+        if self.is_held:
+            self.free_one()
+            self.is_held = False
+
+    def while_working(self, receive: Receive) -> Receive:
+        async def received() -> Message:
+            if self.body_is_whole:  # from here on it is only asked whether the client is gone
+                return await receive()
+            self._wait()
+            try:
+                message = await receive()
+            finally:
+                self._go_on()
+            self.body_is_whole = not message.get("more_body", False)
+            return message
+
+        return received
+
+    def while_working_to(self, send: Send) -> Send:
+        async def sent(message: Message) -> None:
+            self._wait()
+            try:
+                await send(message)
+            finally:
+                self._go_on()
+
+        return sent
+
+    def _wait(self) -> None:
+        self.waits += 1
+        self.free()
+
+    def _go_on(self) -> None:
+        self.waits -= 1
+        if not self.waits:
+            self.take()
+
+
+async def _refuse(refusal: PrelabelError, send: Send) -> None:
+    request_id = uuid4().hex
+    body = orjson.dumps(problem_of(refusal, request_id))
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", str(RETRY_AFTER_SECONDS).encode()),
+        (b"x-request-id", request_id.encode()),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
