@@ -2,10 +2,11 @@
 
 import json
 import os
-import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import chain
+from pathlib import Path
 from zlib import crc32
 
 from deploy.local.service import ServiceUnusable
@@ -31,7 +32,8 @@ ASKED_BY = {
 }
 """Variables of the environment that ask for another port than the usual one."""
 # Under the range from which the kernel takes ports for outgoing connections: those could steal one in a restart.
-_FREE_RANGE, _OWN = range(20_000, 32_000), 30
+_FREE_RANGE, _BLOCK = range(20_000, 32_000), 30
+_blocks: dict[Path, tuple[range, socket.socket]] = {}
 
 
 def wanted_ports() -> Mapping[str, int]:
@@ -42,10 +44,12 @@ def wanted_ports() -> Mapping[str, int]:
 def choose_ports(state: StateFolder, *, free: bool) -> Mapping[str, int]:
     """A port for each name: the wanted one (not for `free`), else the remembered one, else any that is free."""
     file = state.root / "ports.json"
-    remembered: dict[str, int] = {}
+    known: dict[str, int] = {}
     with suppress(FileNotFoundError, ValueError):
-        remembered = json.loads(file.read_text())
-    own = [port for port in _own(state) if port not in remembered.values()]
+        known = json.loads(file.read_text())
+    block = _block(state, known.values())
+    remembered = {name: port for name, port in known.items() if port in block or port not in _FREE_RANGE}
+    own = [port for port in block if port not in remembered.values()]
     chosen: dict[str, int] = {}
     for name, wanted in wanted_ports().items():
         first = [None if free else wanted, remembered.get(name)]
@@ -61,18 +65,37 @@ def _asked(variable: str, usual: int) -> int:
     return int(text)
 
 
-def _own(state: StateFolder) -> range:
-    """Each stack begins at a place of its own: two that start at once would else find the same port free."""
-    place = crc32(f"{os.getpid()} {state.root}".encode()) % (len(_FREE_RANGE) // _OWN)
-    return _FREE_RANGE[place * _OWN :][:_OWN]
+def _block(state: StateFolder, remembered: Iterable[int]) -> range:
+    """Ports for this stack alone while this process lives, those of its last start where they can be had.
+
+    The first of them is held, so that two stacks that start at once cannot find the same port free.
+    """
+    if state.root not in _blocks:
+        last = {(port - _FREE_RANGE.start) // _BLOCK for port in remembered if port in _FREE_RANGE}
+        usual = crc32(f"{os.getpid()} {state.root}".encode())
+        count = len(_FREE_RANGE) // _BLOCK
+        _blocks[state.root] = _hold(chain(last, ((usual + step) % count for step in range(count))))
+    return _blocks[state.root][0]
+
+
+def _hold(places: Iterable[int]) -> tuple[range, socket.socket]:
+    for place in places:
+        first, *_ = block = _FREE_RANGE[place * _BLOCK :][:_BLOCK]
+        guard = socket.socket()
+        try:
+            guard.bind(("127.0.0.1", first))
+        except OSError:
+            guard.close()
+        else:
+            return block[1:], guard
+    raise RuntimeError(f"no {_BLOCK} free ports on 127.0.0.1 between 20000 and 32000")
 
 
 def _first_free(wanted: list[int], own: list[int], taken: set[int]) -> int:
-    candidates: list[int] = [*wanted, *own, *random.sample(_FREE_RANGE, 200)]
-    for port in candidates:
+    for port in (*wanted, *own):
         if port not in taken and _free(port):
             return port
-    raise RuntimeError("no free port on 127.0.0.1 between 20000 and 32000")
+    raise RuntimeError(f"no free port on 127.0.0.1 from {own[0]} to {own[-1]}")
 
 
 def _free(port: int) -> bool:

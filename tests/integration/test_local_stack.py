@@ -119,6 +119,16 @@ def test_it_stops_with_whoever_started_it(options: StackOptions) -> None:
 
 @pytest.mark.parametrize("words", [(), ("--detach",)])
 def test_an_interrupted_start_has_stopped_when_its_command_ends(options: StackOptions, words: tuple[str, ...]) -> None:
+    code, said = _interrupted(options, *words)
+    while words and "running; " in said:  # a busy machine told us too late
+        _local(options, "down")
+        code, said = _interrupted(options, *words)
+    assert code != 0 or not words
+    assert list(started_for(options.state)) == []
+    assert _local(options, "down").stdout == "nothing is running\n"
+
+
+def _interrupted(options: StackOptions, *words: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "deploy.local", "up", "--state", str(options.state), "--free-ports", *words]
     starting = subprocess.Popen([*command, "--servers-only"], stdout=subprocess.PIPE, cwd=ROOT, text=True)
     assert starting.stdout is not None
@@ -126,10 +136,8 @@ def test_an_interrupted_start_has_stopped_when_its_command_ends(options: StackOp
         # The quickest of the servers: the others are still to come.
         assert any("valkey ready" in line for line in starting.stdout), "it came as far as that"
         starting.send_signal(signal.SIGINT)
-        starting.stdout.read()
-    assert starting.wait() != 0 or not words
-    assert list(started_for(options.state)) == []
-    assert _local(options, "down").stdout == "nothing is running\n"
+        said = starting.stdout.read()
+    return starting.wait(), said
 
 
 def test_commands_wait_for_a_stack_that_starts_or_stops(options: StackOptions) -> None:

@@ -220,10 +220,12 @@ async def test_nothing_is_lost_or_out_of_order_when_notifiers_are_killed(
     await site.run_events(run, 6)
     with notifying(), notifying():
         ended = await site.until_ended(webhook, 6)
-    assert [one.event["data"]["total"] for one in receiver.received] == [1, 2, 3, 3, 4, 5, 6]
     again = [one for one in receiver.received if one.event["data"]["total"] == 3]
-    assert again[0].id == again[1].id
-    assert [one["attempts"] for one in ended] == [1, 1, 2, 1, 1, 1]
+    times = len(again)
+    assert times > 1, "once by the one that was killed, at least"
+    assert {one.id for one in again} == {again[0].id}
+    assert [one.event["data"]["total"] for one in receiver.received] == [1, 2, *[3] * times, 4, 5, 6]
+    assert [one["attempts"] for one in ended] == [1, 1, times, 1, 1, 1]
 
 
 async def test_several_notifiers_share_the_work(site: Site, receiver: Receiver, notifying: Starter) -> None:
