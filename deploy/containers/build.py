@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("api", "inference", "notifier", "migrate", "models", "triton")
 _BUILDERS = ("buildah", "podman", "docker")
 _PINNED = re.compile(r".+@sha256:[0-9a-f]{64}|localhost/.+")
+_TRITON_RELEASE = re.compile(r":(\d\d)\.(\d\d)-")
+_OLDEST_TRITON = (25, 7)
+"""Those before have known holes."""
 
 
 def main() -> int:
@@ -28,6 +31,9 @@ def main() -> int:
     for name in ("python", *(["triton"] if "triton" in wanted else [])):
         if not _PINNED.fullmatch(getattr(given, name) or ""):
             return _refuse(f"--{name} names an image by its digest: {name}:…@sha256:…")
+    release = _TRITON_RELEASE.search(given.triton or "")
+    if release and (int(release[1]), int(release[2])) < _OLDEST_TRITON:
+        return _refuse(f"Triton {release[1]}.{release[2]} has known holes; take 25.07 or newer")
     for stage in wanted:
         # A stage that nobody asks for is not built, but each FROM must have a name.
         arguments = {"PYTHON": given.python, "TRITON": given.triton or given.python}
