@@ -197,6 +197,8 @@ class Selection:
     visible: Sequence[Candidate]
     dropped: Mapping[int, Reason]
     ledger: Mapping[tuple[str, str], int]
+    alignment: Alignment
+    detections: Sequence[Seen]
 
     @cached_property
     def shown(self) -> tuple[PreLabel, ...]:
@@ -231,7 +233,7 @@ def select(detections: Sequence[Seen], alignment: Alignment) -> Selection:
     for one in detections:
         place = (one.model_class, dropped.get(one.ordinal, SHOWN))
         ledger[place] = ledger.get(place, 0) + 1
-    return Selection(candidates, dropped, ledger)
+    return Selection(candidates, dropped, ledger, alignment, detections)
 
 
 def _view(detection: Seen, index: int, entry: AlignmentEntry) -> Candidate | Reason:

@@ -106,6 +106,12 @@ def features(ontology: Ontology) -> Iterator[FeatureSchema]:
     yield from _walk(ontology.classifications, "classification", "/classifications", None, 1)
 
 
+def required_ids(ontology: Ontology) -> set[UUID | None]:
+    """The nodes of which there must be one: tools and top classifications in a data row, the others in their label."""
+    nested = (node.id for _, node in _classifications(ontology) if node.required)
+    return {*nested, *(tool.id for tool in ontology.tools if tool.required)}
+
+
 def with_ids(ontology: Ontology) -> Ontology:
     """The same tree with an id on every node."""
     return Ontology(

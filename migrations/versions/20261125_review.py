@@ -27,7 +27,7 @@ def upgrade() -> None:
     for name in ("margin", "entropy"):
         op.add_column("row_projections", sa.Column(name, sa.Float(), server_default="0", nullable=False))
     for score in _SCORES:
-        columns = ["model_run_id", "alignment_version", sa.text(f"{score} DESC"), "data_row_id"]
+        columns = ["model_run_id", "alignment_version", score, "data_row_id"]
         op.create_index(f"ix_row_projections_{score}", "row_projections", columns, postgresql_where=_OPEN)
     _comparisons()
 
@@ -89,7 +89,7 @@ def _comparisons() -> None:
     op.create_index(
         "ix_row_disagreements_queue",
         "row_disagreements",
-        ["comparison_id", sa.text("disagreement DESC"), "data_row_id"],
+        ["comparison_id", "disagreement", "data_row_id"],
         postgresql_where=_OPEN,
     )
 

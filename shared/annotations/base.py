@@ -39,6 +39,8 @@ CLASSIFICATION_TYPES = frozenset(FeatureType) - TOOL_TYPES
 NO_LOSS = "none"
 """What a conversion loses that keeps everything."""
 
+ROUNDED_BY = 0.01
+"""In pixels: many formats write two decimals."""
 FARTHEST = 1e7
 Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-FARTHEST, le=FARTHEST)]
 Extent = Annotated[float, Field(allow_inf_nan=False, gt=0, le=2 * FARTHEST)]
@@ -52,6 +54,10 @@ class Canvas:
     width: int = 0
     height: int = 0
     length: int = 0
+
+    def has(self, x: float, y: float) -> bool:
+        """Whether a position lies in the image, or so little outside that it was rounded there."""
+        return -ROUNDED_BY <= x <= self.width + ROUNDED_BY and -ROUNDED_BY <= y <= self.height + ROUNDED_BY
 
 
 def coordinate(value: float) -> float:
@@ -82,6 +88,11 @@ class AnnotationValue(BaseModel):
         """What lies within the canvas; None when nothing does."""
         del canvas
         return self
+
+    def is_within(self, canvas: Canvas) -> bool:
+        """Whether all of it lies in the canvas, give or take what writers round away."""
+        del canvas
+        return True
 
     def likeness(self, other: "AnnotationValue") -> float:
         """0 to 1: the share of both that is common to them; whether they are equal, where the kind has no extent."""

@@ -73,6 +73,11 @@ class BoundingBox(AnnotationValue):
             }
         )
 
+    def is_within(self, canvas: Canvas) -> bool:
+        if self.rotation:  # it may stick out: a cut rotated box is no box any more
+            return self.clip(canvas) is not None
+        return all(canvas.has(x, y) for x, y in self._corners())
+
     def likeness(self, other: AnnotationValue) -> float:
         if not isinstance(other, BoundingBox):
             return 0.0

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.annotations.base import AnnotationValue, Coordinate, FeatureType
+from shared.annotations.base import AnnotationValue, Canvas, Coordinate, FeatureType
 from shared.annotations.bounding_box import bounds_of
 from shared.annotations.point import Point
 
@@ -31,6 +31,9 @@ class Keypoints(AnnotationValue):
         FeatureType.BOUNDING_BOX: "keeps only the bounds of the points",
         FeatureType.POINT: "keeps only the middle of the points",
     }
+
+    def is_within(self, canvas: Canvas) -> bool:
+        return all(canvas.has(point.x, point.y) for point in self.points if point.visibility)
 
     def convert(self, target: FeatureType) -> AnnotationValue | None:
         placed = [point for point in self.points if point.visibility]

@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask as coco
 from pydantic import Field, model_validator
 
-from shared.annotations.base import AnnotationValue, FeatureType
+from shared.annotations.base import AnnotationValue, Canvas, FeatureType
 from shared.annotations.bounding_box import BoundingBox
 from shared.annotations.outline import outline
 from shared.annotations.point import Point
@@ -52,6 +52,9 @@ class Mask(AnnotationValue):
 
     def area(self) -> float:
         return float(coco.area(self._rle()))
+
+    def is_within(self, canvas: Canvas) -> bool:
+        return self.size == (canvas.height, canvas.width)
 
     def likeness(self, other: AnnotationValue) -> float:
         if not isinstance(other, Mask) or self.size != other.size:

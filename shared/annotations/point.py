@@ -14,3 +14,6 @@ class Point(AnnotationValue):
 
     def clip(self, canvas: Canvas) -> Self | None:
         return self if 0 <= self.x <= canvas.width and 0 <= self.y <= canvas.height else None
+
+    def is_within(self, canvas: Canvas) -> bool:
+        return canvas.has(self.x, self.y)

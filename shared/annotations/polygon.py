@@ -46,6 +46,9 @@ class Polygon(AnnotationValue):
         parts = parts_of(inside)
         return self.model_copy(update={"parts": parts}) if parts else None
 
+    def is_within(self, canvas: Canvas) -> bool:
+        return all(canvas.has(x, y) for part in self.parts for x, y in part.exterior)
+
     def likeness(self, other: AnnotationValue) -> float:
         if not isinstance(other, Polygon):
             return 0.0

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from shared.annotations.base import AnnotationValue, FeatureType, Position
+from shared.annotations.base import AnnotationValue, Canvas, FeatureType, Position
 
 
 class Polyline(AnnotationValue):
@@ -12,3 +12,6 @@ class Polyline(AnnotationValue):
     points: tuple[Position, ...] = Field(min_length=2, max_length=100_000)
 
     taken_by: ClassVar[FeatureType | None] = FeatureType.POLYLINE
+
+    def is_within(self, canvas: Canvas) -> bool:
+        return all(canvas.has(x, y) for x, y in self.points)

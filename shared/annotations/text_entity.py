@@ -28,6 +28,9 @@ class TextEntity(AnnotationValue):
             return None
         return self.model_copy(update={"end": min(self.end, canvas.length)})
 
+    def is_within(self, canvas: Canvas) -> bool:
+        return self.end <= canvas.length
+
     def likeness(self, other: AnnotationValue) -> float:
         if not isinstance(other, TextEntity):
             return 0.0

@@ -18,6 +18,13 @@ from shared.contracts.preview_events import (
     PreviewStarted,
     PreviewUnstalled,
 )
+from shared.contracts.review_events import (
+    BulkDecided,
+    BulkUndone,
+    DataRowDecided,
+    DataRowReopened,
+    DataRowSubmitted,
+)
 from shared.contracts.webhook_events import WebhookSwitchedOff, WebhookTested
 
 
@@ -63,16 +70,6 @@ class BatchCreated(ProjectEvent):
     batch_id: UUID
     name: str
     size: int
-
-
-class DataRowDecided(ProjectEvent):
-    type = "data_row.decided"
-    subject_kind = "data_row"
-
-    data_row_id: UUID
-    revision: int
-    accepted: int
-    rejected: int
 
 
 class ModelRunEvent(ProjectEvent):
@@ -251,6 +248,10 @@ EVENTS: tuple[type[Event], ...] = (
     DataRowsImported,
     BatchCreated,
     DataRowDecided,
+    DataRowSubmitted,
+    DataRowReopened,
+    BulkDecided,
+    BulkUndone,
     ModelRunQueued,
     ModelRunStarted,
     ModelRunStalled,

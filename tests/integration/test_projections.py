@@ -75,7 +75,7 @@ class Archive:
             found = await read_ledger(session, await session.get_one(ModelRunRow, self.run_id))
         for one in found.classes:
             assert one.raw == one.shown + sum(one.dropped.values())
-            assert one.shown == one.pending + one.accepted + one.rejected
+            assert one.shown == one.pending + one.accepted + one.edited + one.rejected
             assert one.pending >= 0
         return {one.model_class: Counter({**one.dropped, SHOWN: one.shown}) for one in found.classes}
 

@@ -24,6 +24,7 @@ from shared.database.tables import (
     SegmentRow,
 )
 from shared.database.unit_of_work import unit_of_work
+from shared.doubt import doubt_of
 from shared.model_card import ModelCard
 from shared.signals import Signals
 from tests.support.cards import built
@@ -85,6 +86,7 @@ class FakeWorker:
                     elif data_row_id in said:
                         detections = _detections(run, said[data_row_id])
                         selection = select_shown(detections, alignment)
+                        unsure = doubt_of(selection)
                         ledger.update(selection.ledger)
                         session.add_all(_success(run, segment, data_row_id, detections))
                         session.add(
@@ -94,7 +96,9 @@ class FakeWorker:
                                 data_row_id=data_row_id,
                                 workspace_id=run.workspace_id,
                                 shown=len(selection.shown),
-                                uncertainty=selection.uncertainty,
+                                uncertainty=unsure.least_confidence,
+                                margin=unsure.margin,
+                                entropy=unsure.entropy,
                             )
                         )
                         segment.succeeded += 1

@@ -1,6 +1,7 @@
 """Where the detections of a run went, class by class."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,9 +19,10 @@ _COUNTS = text("""
 """)
 # The ledger counts detections: one that is shown for several features counts once.
 _DECIDED = text("""
-    SELECT model_class, count(*) FILTER (WHERE accepted), count(*) FILTER (WHERE NOT accepted)
+    SELECT model_class, count(*) FILTER (WHERE accepted), count(*) FILTER (WHERE edited AND NOT accepted), count(*)
     FROM (
-        SELECT shown ->> 'model_class' AS model_class, bool_or(action = 'accept') AS accepted
+        SELECT shown ->> 'model_class' AS model_class, bool_or(action = 'accept') AS accepted,
+               bool_or(action = 'edit') AS edited
         FROM decisions
         WHERE workspace_id = :workspace AND model_run_id = :run AND NOT undone
         GROUP BY data_row_id, ordinal, shown ->> 'model_class'
@@ -42,18 +44,27 @@ _KEPT = text("""
 """)
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    accepted: int = 0
+    edited: int = 0
+    all: int = 0
+
+
 async def read_ledger(session: AsyncSession, run: ModelRunRow) -> Ledger:
     """Exact within one snapshot, as a reader's session gives."""
     of = {"workspace": run.workspace_id, "run": run.id}
     version = {**of, "version": run.alignment_version}
-    decided = {name: (accepted, rejected) for name, accepted, rejected in await session.execute(_DECIDED, of)}
+    decided = {name: _Decided(*counts) for name, *counts in await session.execute(_DECIDED, of)}
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for name, reason, count in await session.execute(_COUNTS, version):
         counts[name][reason] = int(count)
     for name, reason, count in await session.execute(_KEPT, version):
         counts[name][reason] -= count
         counts[name][SHOWN] = counts[name].get(SHOWN, 0) + count
-    classes = [_class(name, by_reason, decided.get(name, (0, 0)), run) for name, by_reason in sorted(counts.items())]
+    classes = [
+        _class(name, by_reason, decided.get(name, _Decided()), run) for name, by_reason in sorted(counts.items())
+    ]
     return Ledger(model_run_id=run.id, alignment_version=run.alignment_version, classes=classes)
 
 
@@ -62,19 +73,19 @@ def hidden_in(ledger: Ledger) -> int:
     return sum(one.dropped.get(DISCARDED, 0) + one.dropped.get(UNDONE, 0) for one in ledger.classes)
 
 
-def _class(name: str, by_reason: dict[str, int], decided: tuple[int, int], run: ModelRunRow) -> LedgerClass:
-    accepted, rejected = decided
+def _class(name: str, by_reason: dict[str, int], decided: _Decided, run: ModelRunRow) -> LedgerClass:
     dropped = {reason: count for reason, count in by_reason.items() if reason != SHOWN and count}
     shown = by_reason.get(SHOWN, 0)
-    if run.hides_pending and shown > accepted + rejected:
-        dropped[DISCARDED if run.results_discarded else UNDONE] = shown - accepted - rejected
-        shown = accepted + rejected
+    if run.hides_pending and shown > decided.all:
+        dropped[DISCARDED if run.results_discarded else UNDONE] = shown - decided.all
+        shown = decided.all
     return LedgerClass(
         model_class=name,
         raw=sum(by_reason.values()),
         shown=shown,
         dropped=dropped,
-        pending=shown - accepted - rejected,
-        accepted=accepted,
-        rejected=rejected,
+        pending=shown - decided.all,
+        accepted=decided.accepted,
+        edited=decided.edited,
+        rejected=decided.all - decided.accepted - decided.edited,
     )

@@ -71,7 +71,8 @@ async def list_pre_labels(
     session: AsyncSession, run: ModelRunRow, wanted: PreLabelFilter, after: Key | None, size: int
 ) -> PreLabelPage:
     """By data row, detection and feature."""
-    view, names = await View.of(session, run, wanted.threshold), await _feature_names(session, run)
+    view = await View.of(session, run, wanted.threshold)
+    names = await feature_names(session, run.workspace_id, run.project_id)
     items: list[ShownPreLabel] = []
     left = _DETECTIONS_A_PAGE
     while True:
@@ -98,7 +99,7 @@ async def _look_at(
             if viewed.state == "pending" and view.run.hides_pending:
                 continue
             if wanted.holds(viewed.pre_label, viewed.state) and not _is_before(row, viewed.place, after):
-                found.append(_shown(view, row, viewed, names))
+                found.append(as_shown(view.run, (row.data_row_id, row.global_key), viewed, names))
     return found
 
 
@@ -127,7 +128,7 @@ async def _next_rows(session: AsyncSession, run: ModelRunRow, wanted: PreLabelFi
         last = UUID(after[0])
         # A key of one part says that all of its row was looked at.
         found = found.where(row_id >= last if len(after) > 1 else row_id > last)
-    if run.hides_pending or wanted.state in {"accepted", "rejected"}:
+    if run.hides_pending or wanted.state not in {None, "pending"}:
         found = found.where(
             exists().where(DecisionRow.model_run_id == run.id, DecisionRow.data_row_id == row_id, ~DecisionRow.undone)
         )
@@ -158,22 +159,26 @@ def _key(shown: ShownPreLabel) -> Key:
     return (str(shown.data_row_id), shown.ordinal, str(shown.feature_schema_id))
 
 
-async def _feature_names(session: AsyncSession, run: ModelRunRow) -> dict[UUID | None, str]:
+async def feature_names(session: AsyncSession, workspace_id: UUID, project_id: UUID) -> dict[UUID | None, str]:
+    """Of features and options, removed ones too."""
     found = await session.execute(
         select(FeatureSchemaRow.id, FeatureSchemaRow.name).where(
-            FeatureSchemaRow.workspace_id == run.workspace_id, FeatureSchemaRow.project_id == run.project_id
+            FeatureSchemaRow.workspace_id == workspace_id, FeatureSchemaRow.project_id == project_id
         )
     )
     return {feature_id: name for feature_id, name in found}
 
 
-def _shown(view: View, row: _Row, viewed: Viewed, names: Mapping[UUID | None, str]) -> ShownPreLabel:
+def as_shown(
+    run: ModelRunRow, row: tuple[UUID, str], viewed: Viewed, names: Mapping[UUID | None, str]
+) -> ShownPreLabel:
+    """`row` is the data row's id and key."""
     pre_label, target = viewed.pre_label, viewed.pre_label.target
     return ShownPreLabel(
-        id=str(PreLabelId(view.run.id, row.data_row_id, pre_label.ordinal, target.feature_schema_id)),
-        model_run_id=view.run.id,
-        data_row_id=row.data_row_id,
-        global_key=row.global_key,
+        id=str(PreLabelId(run.id, row[0], pre_label.ordinal, target.feature_schema_id)),
+        model_run_id=run.id,
+        data_row_id=row[0],
+        global_key=row[1],
         ordinal=pre_label.ordinal,
         feature_schema_id=target.feature_schema_id,
         feature_name=names[target.feature_schema_id],

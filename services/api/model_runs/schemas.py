@@ -16,7 +16,7 @@ MAX_ENTRIES = 2000
 MAX_ROWS = 1_000_000
 
 OutcomeState = Literal["succeeded", "failed", "skipped", "not_run", "pending"]
-DecisionState = Literal["pending", "accepted", "rejected"]
+DecisionState = Literal["pending", "accepted", "edited", "rejected"]
 Results = Literal["keep", "discard"]
 
 Criteria = Annotated[
@@ -268,9 +268,10 @@ class RunAlignment(_Shown):
 
 
 class LedgerClass(_Shown):
-    """Where the detections of a class went: raw = shown + all dropped, shown = pending + accepted + rejected.
+    """Where the detections of a class went: raw = shown + all dropped, shown = pending + accepted + edited + rejected.
 
-    A detection shown for several features counts once: as accepted when any of them was, else as rejected when any was.
+    A detection shown for several features counts once: as accepted when any of them was, else as edited, else as
+    rejected.
     """
 
     model_class: str
@@ -279,6 +280,7 @@ class LedgerClass(_Shown):
     dropped: dict[str, int] = Field(description="by reason", examples=[{"below_threshold": 12, "unmapped": 3}])
     pending: int
     accepted: int
+    edited: int
     rejected: int
 
 

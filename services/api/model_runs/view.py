@@ -20,7 +20,7 @@ from shared.answers import Answer
 from shared.database.alignments import read_alignment
 from shared.database.tables import DecisionRow, DetectionRow, ModelRunRow
 
-DECIDED: Mapping[str, DecisionState] = {"accept": "accepted", "reject": "rejected"}
+DECIDED: Mapping[str, DecisionState] = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
 Place = tuple[int, UUID]
 """Ordinal and feature schema: where in a data row a pre-label is."""
 

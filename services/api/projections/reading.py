@@ -42,7 +42,10 @@ _DECISIONS = """
     SELECT data_row_id, ordinal, feature_schema_id FROM decisions
     WHERE workspace_id = $1 AND model_run_id = $2 AND data_row_id = ANY($3) AND NOT undone AND ordinal IS NOT NULL
 """
-_REVISIONS = "SELECT data_row_id, revision FROM data_row_reviews WHERE workspace_id = $1 AND data_row_id = ANY($2)"
+_REVIEWS = """
+    SELECT data_row_id, revision, state = 'submitted' FROM data_row_reviews
+    WHERE workspace_id = $1 AND data_row_id = ANY($2)
+"""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,7 @@ class ReadRow:
     detections: list[StoredDetection] = field(default_factory=list)
     decided: Decided = field(default_factory=dict)
     revision: int = 0
+    submitted: bool = False
 
 
 class Reader:
@@ -99,8 +103,8 @@ class Reader:
 
     async def _add_decided(self, rows: dict[UUID, ReadRow]) -> None:
         driver, ids = await driver_of(self._session), list(rows)
-        for data_row_id, revision in await driver.fetch(_REVISIONS, self._run.workspace_id, ids):
-            rows[data_row_id].revision = revision
+        for data_row_id, revision, submitted in await driver.fetch(_REVIEWS, self._run.workspace_id, ids):
+            rows[data_row_id].revision, rows[data_row_id].submitted = revision, submitted
         decided: defaultdict[UUID, defaultdict[int, set[UUID]]] = defaultdict(lambda: defaultdict(set))
         for data_row_id, ordinal, feature_id in await driver.fetch(_DECISIONS, *self._of, ids):
             decided[data_row_id][ordinal].add(feature_id)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from shared.alignment import Alignment, select
 from shared.detections import Seen
+from shared.doubt import Doubt, doubt_of
 
 Decided = Mapping[int, Set[UUID]]
 """The features that each decided detection of a data row was decided for."""
@@ -27,7 +28,7 @@ class RowView:
     """`ledger` is that of `select` alone: what is kept is moved when the ledger is read, so that it stays exact."""
 
     shown: int
-    uncertainty: float
+    doubt: Doubt
     ledger: Mapping[tuple[str, str], int]
     kept: Sequence[Kept]
 
@@ -35,8 +36,8 @@ class RowView:
 def see(detections: Sequence[Seen], alignment: Alignment, decided: Decided) -> RowView:
     selection = select(detections, alignment)
     if not decided:
-        return RowView(len(selection.visible), selection.uncertainty, selection.ledger, ())
-    offered = [one.detection for one in selection.visible if one.detection.ordinal not in decided]
+        return RowView(len(selection.visible), doubt_of(selection), selection.ledger, ())
+    offered = [one for one in selection.visible if one.detection.ordinal not in decided]
     settled = [one for one in detections if one.ordinal in decided]
     kept: list[Kept] = [
         {"ordinal": one.ordinal, "model_class": one.model_class, "reason": selection.dropped[one.ordinal]}
@@ -45,7 +46,7 @@ def see(detections: Sequence[Seen], alignment: Alignment, decided: Decided) -> R
     ]
     return RowView(
         shown=len(offered) + sum(map(len, decided.values())),
-        uncertainty=1 - min((one.confidence for one in (*offered, *settled)), default=1.0),
+        doubt=doubt_of(selection, offered, [one.confidence for one in settled]),
         ledger=selection.ledger,
         kept=kept,
     )

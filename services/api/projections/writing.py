@@ -22,8 +22,11 @@ _COLUMNS = [
     "workspace_id",
     "shown",
     "uncertainty",
+    "margin",
+    "entropy",
     "kept",
     "review_revision",
+    "submitted",
 ]
 
 
@@ -57,9 +60,10 @@ async def store_rows(
             row.data_row_id,
             run.workspace_id,
             view.shown,
-            view.uncertainty,
+            *view.doubt,
             orjson.dumps(view.kept).decode() if view.kept else None,
             row.revision,
+            row.submitted,
         )
         for row, view in seen
     ]

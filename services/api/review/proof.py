@@ -1,6 +1,6 @@
 """Proof that a pre-label is shown now: its id alone is only a claim."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.model_runs.view import Place, View, Viewed
 from services.api.review import queries
-from services.api.review.schemas import Action, DecisionCreate
 from shared.alignment import PreLabel
 from shared.database.tables import DataRowRow, ModelRunRow
 from shared.errors import Problems
@@ -17,23 +16,22 @@ from shared.pre_label_id import PreLabelId, parse_pre_label_id
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A pre-label a person saw, and what they want to do with it. `index` is its place in the request."""
+    """A pre-label a person saw. `decided`: somebody has decided about it already."""
 
-    index: int
-    action: Action
     id: PreLabelId
     run: ModelRunRow
     pre_label: PreLabel
     decided: bool
 
 
-async def prove(session: AsyncSession, data_row: DataRowRow, wanted: Sequence[DecisionCreate]) -> list[Proven]:
-    """Raises Unprocessable with everything that is not a pre-label of this data row, or not shown any more."""
-    problems = Problems()
-    ids = _parse(data_row, wanted, problems)
+async def prove(
+    session: AsyncSession, data_row: DataRowRow, claimed: Mapping[int, str], problems: Problems
+) -> dict[int, Proven]:
+    """By place in the request. What is no pre-label of this data row, or not shown any more, is a problem."""
+    ids = _parse(data_row, claimed, problems)
     runs = await queries.hold_runs(session, data_row, list({one.model_run_id for one in ids.values()}))
     looked = await _look(session, data_row, runs)
-    proven = []
+    proven = {}
     for index, one in ids.items():
         viewed = looked.get(one.model_run_id, {}).get((one.ordinal, one.feature_schema_id))
         run = runs.get(one.model_run_id)
@@ -41,17 +39,15 @@ async def prove(session: AsyncSession, data_row: DataRowRow, wanted: Sequence[De
             detail = "no run shows this pre-label on this data row"
             problems.add(f"/decisions/{index}/pre_label_id", "pre_label_not_shown", detail)
         else:
-            decided = viewed.state != "pending"
-            proven.append(Proven(index, wanted[index].action, one, run, viewed.pre_label, decided))
-    problems.raise_if_any("some of these pre-labels cannot be decided", code="invalid_decisions")
+            proven[index] = Proven(one, run, viewed.pre_label, viewed.state != "pending")
     return proven
 
 
-def _parse(data_row: DataRowRow, wanted: Sequence[DecisionCreate], problems: Problems) -> dict[int, PreLabelId]:
+def _parse(data_row: DataRowRow, claimed: Mapping[int, str], problems: Problems) -> dict[int, PreLabelId]:
     found: dict[int, PreLabelId] = {}
-    for index, decision in enumerate(wanted):
+    for index, pre_label_id in claimed.items():
         pointer = f"/decisions/{index}/pre_label_id"
-        parsed = parse_pre_label_id(decision.pre_label_id)
+        parsed = parse_pre_label_id(pre_label_id)
         if parsed is None or parsed.data_row_id != data_row.id:
             problems.add(pointer, "unknown_pre_label", "this is no pre-label of this data row")
         elif parsed in found.values():

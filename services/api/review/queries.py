@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database.tables import (
+    DataRowContentRow,
     DataRowReviewRow,
     DataRowRow,
     DecisionRow,
@@ -17,6 +20,24 @@ from shared.database.tables import (
     ProjectRow,
 )
 from shared.errors import NotFound
+
+Moment: TypeAlias = datetime
+
+_MARKS = (
+    text("UPDATE data_rows SET submitted = :submitted WHERE id = :row AND project_id = :project"),
+    text("UPDATE batch_data_rows SET submitted = :submitted WHERE data_row_id = :row"),
+    text("""
+        UPDATE row_projections p SET submitted = :submitted
+        FROM model_runs r
+        WHERE r.project_id = :project AND r.purpose <> 'preview'
+          AND p.model_run_id = r.id AND p.alignment_version = r.alignment_version AND p.data_row_id = :row
+    """),
+    text("""
+        UPDATE row_disagreements d SET submitted = :submitted
+        FROM run_comparisons c
+        WHERE c.project_id = :project AND d.comparison_id = c.id AND d.data_row_id = :row
+    """),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +90,31 @@ async def list_decisions(session: AsyncSession, data_row: DataRowRow) -> list[De
     )
 
 
-async def list_labels_of(session: AsyncSession, data_row: DataRowRow) -> list[LabelRow]:
-    return list(
-        await session.scalars(
-            select(LabelRow)
-            .where(
-                LabelRow.workspace_id == data_row.workspace_id,
-                LabelRow.data_row_id == data_row.id,
-                LabelRow.deleted_at.is_(None),
-            )
-            .order_by(LabelRow.id)
+async def list_labels_of(session: AsyncSession, data_row: DataRowRow, *, gone: bool = False) -> list[LabelRow]:
+    """`gone`: those that were deleted, too."""
+    found = select(LabelRow).where(LabelRow.workspace_id == data_row.workspace_id, LabelRow.data_row_id == data_row.id)
+    if not gone:
+        found = found.where(LabelRow.deleted_at.is_(None))
+    return list(await session.scalars(found.order_by(LabelRow.id)))
+
+
+async def find_content(session: AsyncSession, data_row: DataRowRow) -> DataRowContentRow | None:
+    return await session.scalar(
+        select(DataRowContentRow).where(
+            DataRowContentRow.workspace_id == data_row.workspace_id, DataRowContentRow.data_row_id == data_row.id
         )
     )
+
+
+async def database_time(session: AsyncSession) -> Moment:
+    now: Moment = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+async def mark_submitted(session: AsyncSession, data_row: DataRowRow, *, submitted: bool) -> None:
+    """In everything the review queue finds data rows by."""
+    for statement in _MARKS:
+        await session.execute(statement, {"row": data_row.id, "project": data_row.project_id, "submitted": submitted})
 
 
 async def list_labels(

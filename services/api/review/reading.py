@@ -17,6 +17,9 @@ async def read_review(session: AsyncSession, data_row: DataRowRow) -> DataRowRev
         revision=review.revision if review else 0,
         state=review.state if review else "open",
         updated_at=review.updated_at if review and review.revision else None,
+        seconds=review.seconds if review else None,
+        submitted_by=review.submitted_by if review else None,
+        submitted_at=review.submitted_at if review else None,
         labels=[Label.from_row(row) for row in await queries.list_labels_of(session, data_row)],
         decisions=[Decision.from_row(row) for row in await queries.list_decisions(session, data_row)],
     )

@@ -12,7 +12,7 @@ from services.api.paging import by_id
 from services.api.problems import problems
 from services.api.review import service
 from services.api.review.queries import LabelFilter
-from services.api.review.schemas import DataRowReview, DecisionsCreate, Label
+from services.api.review.schemas import DataRowReview, DecisionsCreate, Label, ReviewSubmit
 from shared.contracts.http import Page
 
 router = APIRouter(prefix="/v1", tags=["review"], route_class=IdempotentRoute)
@@ -27,7 +27,7 @@ async def get_data_row_review(
 
 
 @router.post("/data-rows/{data_row_id}/decisions", status_code=201, responses=problems(404, 409, 412, 428))
-async def decide_pre_labels(
+async def decide(
     principal: Labeler,
     work: Work,
     data_row_id: UUID,
@@ -35,11 +35,32 @@ async def decide_pre_labels(
     wanted: DecisionsCreate,
     response: Response,
 ) -> DataRowReview:
-    """Accept or reject pre-labels of one data row, all or none. An accepted one becomes a label with its provenance.
+    """Accept, edit and reject pre-labels of one data row, add, change and delete labels by hand, undo: all or none.
 
-    412 holds the review as it is now in `current`.
+    An accepted or edited pre-label becomes a label with its provenance. 412 holds the review as it is now in `current`.
     """
-    return _shown(await service.decide_pre_labels(work, principal, data_row_id, expected, wanted), response)
+    return _shown(await service.decide(work, principal, data_row_id, expected, wanted), response)
+
+
+@router.post("/data-rows/{data_row_id}/review/submit", responses=problems(404, 409, 412, 428))
+async def submit_review(
+    principal: Labeler,
+    work: Work,
+    data_row_id: UUID,
+    expected: IfMatch,
+    wanted: ReviewSubmit,
+    response: Response,
+) -> DataRowReview:
+    """The review of the data row is done. 422 lists what the ontology requires and is missing."""
+    return _shown(await service.submit_review(work, principal, data_row_id, expected, wanted), response)
+
+
+@router.post("/data-rows/{data_row_id}/review/reopen", responses=problems(404, 409, 412, 428))
+async def reopen_review(
+    principal: Labeler, work: Work, data_row_id: UUID, expected: IfMatch, response: Response
+) -> DataRowReview:
+    """Open a submitted review again, so that it can be changed."""
+    return _shown(await service.reopen_review(work, principal, data_row_id, expected), response)
 
 
 @router.get("/projects/{project_id}/labels", responses=problems(400, 404))

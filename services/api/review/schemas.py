@@ -1,10 +1,10 @@
 """Review as HTTP takes and shows it."""
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.annotations import ANNOTATION, Annotation
 from shared.answers import Answer
@@ -12,26 +12,91 @@ from shared.database.tables import DecisionRow, LabelRow
 
 MAX_DECISIONS = 1000
 
-Action = Literal["accept", "reject"]
+StoredAction = Literal["accept", "edit", "reject", "add", "delete", "undo"]
+
+PreLabelText = Annotated[str, Field(min_length=1, max_length=200)]
+Answers = Annotated[tuple[Answer, ...], Field(max_length=1000)]
+Seconds = Annotated[
+    float | None,
+    Field(ge=0, le=86_400, allow_inf_nan=False, description="how long it took, for the measure of seconds a row"),
+]
 
 
 class _Sent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DecisionCreate(_Sent):
-    pre_label_id: str = Field(min_length=1, max_length=200)
-    action: Action
+class AcceptCreate(_Sent):
+    """The pre-label becomes a label as it is."""
+
+    action: Literal["accept"]
+    pre_label_id: PreLabelText
+
+
+class RejectCreate(_Sent):
+    action: Literal["reject"]
+    pre_label_id: PreLabelText
+
+
+class EditCreate(_Sent):
+    """A pre-label becomes a label that differs, or a label is changed. What is left out stays as it is."""
+
+    action: Literal["edit"]
+    pre_label_id: PreLabelText | None = None
+    label_id: UUID | None = None
+    feature_schema_id: UUID | None = None
+    annotation: Annotation | None = None
+    classifications: Answers | None = None
+
+    @model_validator(mode="after")
+    def _is_about_one(self) -> Self:
+        if (self.pre_label_id is None) == (self.label_id is None):
+            raise ValueError("an edit is of a pre_label_id or of a label_id")
+        return self
+
+
+class AddCreate(_Sent):
+    """A label that no model has proposed."""
+
+    action: Literal["add"]
+    feature_schema_id: UUID
+    annotation: Annotation
+    classifications: Answers = ()
+
+
+class DeleteCreate(_Sent):
+    """The label goes. Of one that was a pre-label, that is a reject."""
+
+    action: Literal["delete"]
+    label_id: UUID
+
+
+class UndoCreate(_Sent):
+    """Takes back a decision that stands: all is as it was before it."""
+
+    action: Literal["undo"]
+    decision_id: UUID
+
+
+DecisionCreate = Annotated[
+    AcceptCreate | EditCreate | RejectCreate | AddCreate | DeleteCreate | UndoCreate, Field(discriminator="action")
+]
 
 
 class DecisionsCreate(_Sent):
-    """All of them are stored, or none."""
+    """All of them are stored, or none. `submit` also ends the review of the data row."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"decisions": [{"pre_label_id": "pl_AZ8bo…", "action": "accept"}]}]}
     )
 
     decisions: tuple[DecisionCreate, ...] = Field(min_length=1, max_length=MAX_DECISIONS)
+    seconds: Seconds = None
+    submit: bool = False
+
+
+class ReviewSubmit(_Sent):
+    seconds: Seconds = None
 
 
 class _Shown(BaseModel):
@@ -50,8 +115,10 @@ class Label(_Shown):
     provenance: dict[str, Any] = Field(
         description="where it came from: run, model and version, class, confidence, threshold, alignment version, who"
     )
+    decision_id: UUID | None = Field(description="the decision that made it what it is; null where it was imported")
     created_by: UUID
     created_at: datetime
+    updated_at: datetime
 
     @classmethod
     def from_row(cls, row: LabelRow) -> Self:
@@ -63,24 +130,47 @@ class Label(_Shown):
             annotation=ANNOTATION.validate_python(row.annotation),
             classifications=[Answer.model_validate(answer) for answer in row.classifications],
             provenance=row.provenance,
+            decision_id=row.decision_id,
             created_by=row.created_by,
             created_at=row.created_at,
+            updated_at=row.updated_at,
         )
 
 
+class Difference(_Shown):
+    """How far a label is from what it was made of.
+
+    `likeness` is the share that both geometries have in common (of boxes, polygons, masks and spans: intersection over
+    union), 1 or 0 for what has no extent, and null where they are of different kinds.
+    """
+
+    likeness: float | None
+    annotation_changed: bool
+    feature_changed: bool
+    answers_changed: list[UUID] = Field(description="the nested classifications whose answers differ")
+
+
 class Decision(_Shown):
-    """What a person did with a pre-label. `shown` is a copy of what they saw."""
+    """What a person did. `shown` is a copy of the pre-label they saw, `made` what became of it where that differs."""
 
     id: UUID
-    action: str = Field(examples=["accept"])
+    action: StoredAction
     pre_label_id: str | None
     model_run_id: UUID | None
     feature_schema_id: UUID
     option_id: UUID | None
     shown: dict[str, Any] | None
+    before: dict[str, Any] | None = Field(description="the label before an edit or a delete")
+    made: dict[str, Any] | None = Field(description="the label made of it; null where it is what was shown")
+    difference: Difference | None = Field(
+        description="of an edit: what was shown, or was before, against what was made"
+    )
     label_id: UUID | None
-    undone: bool
+    replaces: UUID | None = Field(description="the decision that stood before this one")
+    undoes: UUID | None
+    undone: bool = Field(description="it does not stand: a later decision replaced or undid it")
     revision: int
+    operation_id: UUID | None = Field(description="the bulk it belongs to")
     decided_by: UUID
     decided_at: datetime
 
@@ -102,5 +192,8 @@ class DataRowReview(_Shown):
     revision: int
     state: str = Field(examples=["open"])
     updated_at: datetime | None = Field(description="null while nobody has worked on it")
+    seconds: float | None = Field(description="the time people said they spent on it, added up")
+    submitted_by: UUID | None
+    submitted_at: datetime | None
     labels: list[Label]
     decisions: list[Decision]

@@ -8,12 +8,13 @@ from services.api.access.principal import Principal
 from services.api.paging import Paging
 from services.api.projects.queries import get_project
 from services.api.review import queries
-from services.api.review.decide import decide_pre_labels
+from services.api.review.decide import decide
 from services.api.review.queries import LabelFilter
 from services.api.review.reading import read_review
 from services.api.review.schemas import DataRowReview, Label
+from services.api.review.submission import reopen_review, submit_review
 
-__all__ = ["decide_pre_labels", "get_review", "list_labels"]
+__all__ = ["decide", "get_review", "list_labels", "reopen_review", "submit_review"]
 
 
 async def get_review(session: AsyncSession, principal: Principal, data_row_id: UUID) -> DataRowReview:

@@ -158,7 +158,7 @@ class RowDisagreementRow(Base):
         Index(
             "ix_row_disagreements_queue",
             "comparison_id",
-            text("disagreement DESC"),
+            "disagreement",
             "data_row_id",
             postgresql_where=text("NOT submitted"),
         ),

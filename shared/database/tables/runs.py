@@ -204,7 +204,7 @@ def _queue_index(score: str) -> Index:
         f"ix_row_projections_{score}",
         "model_run_id",
         "alignment_version",
-        text(f"{score} DESC"),
+        score,
         "data_row_id",
         postgresql_where=text("NOT submitted"),
     )

@@ -134,14 +134,38 @@ async def test_ledger_accounts_for_every_detection(api: Api, workspace: Workspac
     ledger = await stage.get(f"/v1/model-runs/{run_id}/ledger")
     by_class = {c.pop("model_class"): c for c in ledger["classes"]}
     assert by_class == {
-        "cat": {"raw": 3, "shown": 2, "dropped": {"below_threshold": 1}, "pending": 1, "accepted": 0, "rejected": 1},
-        "dog": {"raw": 2, "shown": 0, "dropped": {"unmapped": 2}, "pending": 0, "accepted": 0, "rejected": 0},
-        "person": {"raw": 3, "shown": 2, "dropped": {"below_threshold": 1}, "pending": 1, "accepted": 1, "rejected": 0},
+        "cat": {
+            "raw": 3,
+            "shown": 2,
+            "dropped": {"below_threshold": 1},
+            "pending": 1,
+            "accepted": 0,
+            "edited": 0,
+            "rejected": 1,
+        },
+        "dog": {
+            "raw": 2,
+            "shown": 0,
+            "dropped": {"unmapped": 2},
+            "pending": 0,
+            "accepted": 0,
+            "edited": 0,
+            "rejected": 0,
+        },
+        "person": {
+            "raw": 3,
+            "shown": 2,
+            "dropped": {"below_threshold": 1},
+            "pending": 1,
+            "accepted": 1,
+            "edited": 0,
+            "rejected": 0,
+        },
     }
     raw = Counter(name for row in SAID.values() for name, _ in row)
     for name, one in by_class.items():
         assert one["raw"] == raw[name] == one["shown"] + sum(one["dropped"].values())
-        assert one["shown"] == one["pending"] + one["accepted"] + one["rejected"]
+        assert one["shown"] == one["pending"] + one["accepted"] + one["edited"] + one["rejected"]
 
 
 async def test_discarded_results_hide_what_nobody_has_decided(api: Api, workspace: Workspace) -> None:

@@ -50,7 +50,7 @@ async def ledger(stage: Stage, run_id: UUID) -> dict[str, dict[str, Any]]:
     classes = (await stage.get(f"/v1/model-runs/{run_id}/ledger"))["classes"]
     for one in classes:
         assert one["raw"] == one["shown"] + sum(one["dropped"].values()), one
-        assert one["shown"] == one["pending"] + one["accepted"] + one["rejected"], one
+        assert one["shown"] == one["pending"] + one["accepted"] + one["edited"] + one["rejected"], one
         assert all(count >= 0 for count in (one["pending"], *one["dropped"].values())), one
     return {one["model_class"]: one for one in classes}
 

@@ -1,0 +1,71 @@
+"""How unsure a model was of what is shown of a data row: three ways to say it, each larger for the less sure. Pure."""
+
+from collections.abc import Collection, Sequence
+from math import log2
+from typing import NamedTuple
+from uuid import UUID
+
+from shared.alignment import Candidate, Selection
+from shared.annotations import FeatureType
+
+
+class Doubt(NamedTuple):
+    """`least_confidence`: 1 minus the least confidence. `margin`: 1 minus the least distance between the likeliest and
+    the second likeliest reading. `entropy`: the bits of all readings together, so that a data row with many unsure
+    things has more than one with few. All are 0 where nothing is shown.
+    """
+
+    least_confidence: float = 0.0
+    margin: float = 0.0
+    entropy: float = 0.0
+
+
+def doubt(objects: Collection[float], answers: Sequence[Sequence[float]] = ()) -> Doubt:
+    """`objects` are confidences of things that are there or not; `answers` those of all options, for each radio."""
+    if not objects and not answers:
+        return Doubt()
+    least = min(objects, default=1.0)
+    margin = min((abs(2 * one - 1) for one in objects), default=1.0)
+    entropy = sum(map(_bits_of, objects))
+    for options in answers:
+        first, second, *_ = sorted((*options, 0.0, 0.0), reverse=True)
+        least = min(least, first)
+        # Of an option that stands alone, the second likeliest reading is that it is another one.
+        margin = min(margin, first - second if second else abs(2 * first - 1))
+        entropy += _bits(options)
+    return Doubt(1 - least, 1 - margin, entropy)
+
+
+def doubt_of(selection: Selection, offered: Sequence[Candidate] | None = None, settled: Sequence[float] = ()) -> Doubt:
+    """Of what is visible, or of some of it beside things of other confidences."""
+    offered = selection.visible if offered is None else offered
+    if not selection.alignment.answers:
+        return doubt([*settled, *(one.detection.confidence for one in offered)])
+    objects, radios = list(settled), set[UUID]()
+    for one in offered:
+        if one.entry.target_type is FeatureType.RADIO:
+            radios.add(one.entry.target.feature_schema_id)
+        else:
+            objects.append(one.detection.confidence)
+    return doubt(objects, [_options(selection, radio) for radio in radios])
+
+
+def _options(selection: Selection, radio: UUID) -> list[float]:
+    """The confidences of all that the model said for it, shown or not."""
+    by_class = selection.alignment.by_class
+    return [
+        one.confidence
+        for one in selection.detections
+        if any(entry.target.feature_schema_id == radio for _, entry in by_class.get(one.model_class, ()))
+    ]
+
+
+def _bits_of(confidence: float) -> float:
+    return -sum(part * log2(part) for part in (confidence, 1 - confidence) if part > 0)
+
+
+def _bits(options: Sequence[float]) -> float:
+    """The rest to 1 is one more option; scores that add up to more are shares."""
+    total = sum(options)
+    parts = [*options, 1 - total] if total <= 1 else [one / total for one in options]
+    return -sum(part * log2(part) for part in parts if part > 0)
