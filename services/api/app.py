@@ -28,6 +28,7 @@ from services.api.resources import open_resources
 from services.api.review import routes as review
 from services.api.settings import ApiSettings
 from services.api.webhooks import routes as webhooks
+from services.api.withholding import routes as withholding
 from shared.contracts.http import Problem
 from shared.version import VERSION
 
@@ -41,6 +42,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     previews.router,
     model_runs.router,
     review.router,
+    withholding.router,
     operations.router,
     notifications.router,
     webhooks.router,
@@ -55,6 +57,7 @@ _TAGS: Sequence[dict[str, str]] = (
     {"name": "previews", "description": "A model tried on a sample, before it is run on everything."},
     {"name": "model-runs", "description": "Model runs: submit, watch, cancel; their outcomes and pre-labels."},
     {"name": "review", "description": "What people decide about pre-labels, and the labels that come of it."},
+    {"name": "measures", "description": "How good pre-labels are, and what they change; accepting under audit."},
     {"name": "operations", "description": "Long work in the background: how far it is, how it ended."},
     {"name": "notifications", "description": "What a member should know about."},
     {"name": "webhooks", "description": "Who outside is told of events, and how each delivery went."},

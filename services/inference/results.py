@@ -53,6 +53,17 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
         "attributes",
         "annotation",
     ),
+    "withheld_detections": (
+        "model_run_id",
+        "workspace_id",
+        "data_row_id",
+        "ordinal",
+        "model_class",
+        "confidence",
+        "area",
+        "attributes",
+        "annotation",
+    ),
     "row_projections": (
         "model_run_id",
         "alignment_version",
@@ -151,11 +162,14 @@ class Outcomes:
                 _Numbered(n, of.model_class, of.confidence, of.annotation.area(), of.attributes, of.annotation)
                 for n, of in enumerate(one.found)
             ]
-            selection = select(detections, claim.alignment)
-            mark = fingerprint(recipe, content.sha256) if recipe else None
-            self._add_row(one, len(detections), selection, mark)
+            # Of a withheld row everything reads as if nothing had been found, and nobody takes its result for another.
+            withheld = content.data_row_id in claim.withheld
+            shown = () if withheld else detections
+            selection = select(shown, claim.alignment)
+            mark = fingerprint(recipe, content.sha256) if recipe and not withheld else None
+            self._add_row(one, len(shown), selection, mark)
             self.ledger.update(selection.ledger)
-            self.records["detections"] += [
+            self.records["withheld_detections" if withheld else "detections"] += [
                 (
                     claim.model_run_id,
                     claim.workspace_id,

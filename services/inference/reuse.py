@@ -94,9 +94,10 @@ async def reuse_known(parts: Machinery, claim: Claim) -> Claim:
 
 async def _look(parts: Machinery, claim: Claim, key: bytes) -> list[Known]:
     model_id = claim.configuration.catalog_model_id
+    rows = [row for row in claim.pending if row not in claim.withheld]
     async with parts.sessions() as session:
         return await find_known(
-            session, Question(claim.workspace_id, model_id, key, claim.pending, model_run_id=claim.model_run_id)
+            session, Question(claim.workspace_id, model_id, key, rows, model_run_id=claim.model_run_id)
         )
 
 

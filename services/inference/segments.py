@@ -14,6 +14,7 @@ from shared.alignment import Alignment
 from shared.database.alignments import read_alignment
 from shared.database.tables import ModelRunRow
 from shared.database.unit_of_work import UnitOfWork
+from shared.database.withholding import find_withheld
 from shared.run_configuration import RunConfiguration
 from shared.telemetry import logger
 
@@ -44,7 +45,8 @@ Lease: TypeAlias = tuple[UUID, int]
 class Claim:
     """A leased segment and what is left of it. `suspect` is a row that may have killed earlier workers.
 
-    `earlier_attempts` are those of a row in executions before this one, where there were any.
+    `earlier_attempts` are those of a row in executions before this one, where there were any. Nothing of `withheld`
+    rows is shown.
     """
 
     segment_id: UUID
@@ -63,6 +65,7 @@ class Claim:
     was_stalled: bool = False
     holder: str = ""
     traceparent: str | None = None
+    withheld: frozenset[UUID] = frozenset()
 
     @property
     def lease(self) -> Lease:
@@ -155,7 +158,7 @@ async def claim(
         alignment, configuration = await _read(work.session, run)
         segment_id, generation, workspace_id, project_id, execution, rows, taken_over, *suspicion, earlier = taken
         suspect, suspect_leases = suspicion
-        pending = await work.session.scalars(_PENDING, {"ids": rows, "run": model_run_id})
+        pending = tuple(await work.session.scalars(_PENDING, {"ids": rows, "run": model_run_id}))
         return Claim(
             segment_id=segment_id,
             generation=generation,
@@ -165,7 +168,7 @@ async def claim(
             execution=execution,
             alignment=alignment,
             configuration=configuration,
-            pending=tuple(pending),
+            pending=pending,
             taken_over=taken_over,
             suspect=suspect,
             suspect_leases=suspect_leases,
@@ -173,6 +176,7 @@ async def claim(
             was_stalled=run.state == "stalled",
             holder=holder,
             traceparent=run.traceparent,
+            withheld=await find_withheld(work.session, workspace_id, pending),
         )
     return None
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -22,13 +23,16 @@ from shared.database.tables import (
     RowOutcomeRow,
     RowProjectionRow,
     SegmentRow,
+    WithheldDetectionRow,
 )
 from shared.database.unit_of_work import unit_of_work
+from shared.database.withholding import find_withheld
 from shared.doubt import doubt_of
 from shared.model_card import ModelCard
 from shared.signals import Signals
 from tests.support.cards import built
 
+Table = TypeVar("Table", DetectionRow, WithheldDetectionRow)
 Said = tuple[str, float]
 """A model class and a confidence."""
 
@@ -77,6 +81,7 @@ class FakeWorker:
             alignment = await read_alignment(session, run)
             present = (SegmentRow.model_run_id == run_id, SegmentRow.execution == run.execution)
             segments = list(await session.scalars(select(SegmentRow).where(*present)))
+            withheld = await find_withheld(session, run.workspace_id, list(said))
             for segment in segments:
                 ledger: Counter[tuple[str, str]] = Counter()
                 for data_row_id in segment.data_row_ids:
@@ -85,6 +90,9 @@ class FakeWorker:
                         segment.failed += 1
                     elif data_row_id in said:
                         detections = _detections(run, said[data_row_id])
+                        if data_row_id in withheld:
+                            session.add_all(_records(WithheldDetectionRow, run, data_row_id, detections))
+                            detections = []
                         selection = select_shown(detections, alignment)
                         unsure = doubt_of(selection)
                         ledger.update(selection.ledger)
@@ -169,8 +177,12 @@ def _success(
         detections=len(detections),
         timings={"infer": 0.01},
     )
-    rows = [
-        DetectionRow(
+    return [outcome, *_records(DetectionRow, run, data_row_id, detections)]
+
+
+def _records(table: type[Table], run: ModelRunRow, data_row_id: UUID, detections: Sequence[Detection]) -> list[Table]:
+    return [
+        table(
             model_run_id=run.id,
             data_row_id=data_row_id,
             ordinal=detection.ordinal,
@@ -182,7 +194,6 @@ def _success(
         )
         for detection in detections
     ]
-    return [outcome, *rows]
 
 
 def _failed(segment: SegmentRow, data_row_id: UUID, code: str) -> RowOutcomeRow:

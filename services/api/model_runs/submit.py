@@ -16,6 +16,7 @@ from shared.database.alignments import add_alignment
 from shared.database.run_events import state_event
 from shared.database.tables import ModelRunRow
 from shared.database.unit_of_work import UnitOfWork
+from shared.database.withholding import draw_withheld
 
 SMALLEST_SEGMENT, LARGEST_SEGMENT, UNMEASURED_SEGMENT = 32, 1024, 64
 _SEGMENT_SECONDS = 5.0
@@ -37,6 +38,7 @@ async def submit_model_run(
     run.total = sum(segments)
     check_total(wanted, run.total)
     await work.session.flush()
+    await draw_withheld(work.session, run)
     await work.session.refresh(run)
     work.emit(state_event(run))
     work.ring(Doorbell.RUNS, min(len(segments), MOST_RINGS))

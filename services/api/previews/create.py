@@ -20,6 +20,7 @@ from shared.database.alignments import add_alignment
 from shared.database.run_events import state_event
 from shared.database.tables import ModelRunRow
 from shared.database.unit_of_work import UnitOfWork
+from shared.database.withholding import draw_withheld
 from shared.errors import Problems
 
 _SMALLEST_SEGMENT, _LARGEST_SEGMENT, _SEGMENTS = 8, 64, 8
@@ -77,6 +78,7 @@ async def _write(
     add_alignment(work.session, preview, entries, preview.created_by)
     segments = queries.add_segments(work.session, preview, data_row_ids, segment_size(preview.total))
     await work.session.flush()
+    await draw_withheld(work.session, preview)
     await work.session.refresh(preview)
     work.emit(state_event(preview))
     work.ring(Doorbell.PREVIEWS, min(segments, _MOST_RINGS))

@@ -14,6 +14,7 @@ from shared.alignment import Alignment, Candidate
 from shared.alignment import select as select_shown
 from shared.annotations import ANNOTATION
 from shared.database.tables import DataRowReviewRow, LabelRow, ModelRunRow
+from shared.database.withholding import find_withheld
 
 _SUBMITTED = "submitted"
 
@@ -39,7 +40,12 @@ async def look(
 async def find_labels(
     session: AsyncSession, preview: ModelRunRow, data_row_ids: Sequence[UUID]
 ) -> dict[UUID, list[Thing]]:
-    """What people said of these data rows. One without a label is here only when its review was submitted like that."""
+    """What people said of these data rows. One without a label is here only when its review was submitted like that.
+
+    Withheld ones are not here: what the preview found there is not known to it.
+    """
+    withheld = await find_withheld(session, preview.workspace_id, data_row_ids)
+    data_row_ids = [data_row_id for data_row_id in data_row_ids if data_row_id not in withheld]
     reviewed = await session.scalars(
         select(DataRowReviewRow.data_row_id).where(
             DataRowReviewRow.workspace_id == preview.workspace_id,

@@ -23,6 +23,13 @@ from shared.database.tables.events import (
     OperationRow,
     StreamRow,
 )
+from shared.database.tables.measures import (
+    PolicyAuditRow,
+    PolicyRow,
+    WithheldDetectionRow,
+    WithheldRowRow,
+    WithholdingRow,
+)
 from shared.database.tables.projects import FeatureSchemaRow, OntologyRow, ProjectRow
 from shared.database.tables.review import (
     DataRowReviewRow,
@@ -69,6 +76,8 @@ __all__ = [
     "NotificationReadRow",
     "OntologyRow",
     "OperationRow",
+    "PolicyAuditRow",
+    "PolicyRow",
     "ProjectRow",
     "RowDisagreementRow",
     "RowOutcomeRow",
@@ -80,5 +89,8 @@ __all__ = [
     "WebhookDeliveryRow",
     "WebhookRow",
     "WebsocketTicketRow",
+    "WithheldDetectionRow",
+    "WithheldRowRow",
+    "WithholdingRow",
     "WorkspaceRow",
 ]

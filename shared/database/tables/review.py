@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import Computed, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.tables.base import Base, CreatedAt, Id, Json, Timestamp
@@ -46,7 +46,8 @@ class DecisionRow(Base):
 
     A pre-label and a label have one decision that stands. A later one about the same `replaces` it, an undo `undoes`
     it and lets the one it had replaced stand again. `undone` says that a decision does not stand.
-    `operation_id` names the bulk it belongs to.
+    `operation_id` names the bulk it belongs to, `policy_id` the policy that decided in place of a person. `model_class`
+    and `confidence` repeat what was shown, so that measures need not read it.
     """
 
     __tablename__ = "decisions"
@@ -70,6 +71,11 @@ class DecisionRow(Base):
     undone: Mapped[bool] = mapped_column(server_default=text("false"))
     revision: Mapped[int]
     operation_id: Mapped[UUID | None]
+    policy_id: Mapped[UUID | None]
+    model_class: Mapped[str | None] = mapped_column(Computed("shown ->> 'model_class'", persisted=True))
+    confidence: Mapped[float | None] = mapped_column(
+        Computed("(shown ->> 'confidence')::double precision", persisted=True)
+    )
     decided_by: Mapped[UUID]
     decided_at: Mapped[CreatedAt]
 
@@ -82,6 +88,7 @@ class DecisionRow(Base):
             "data_row_id",
             postgresql_where=text("operation_id IS NOT NULL"),
         ),
+        Index("ix_decisions_policy_id", "policy_id", postgresql_where=text("policy_id IS NOT NULL")),
         # A detection decided for one target is not decided again until that decision is undone.
         Index(
             "uq_decisions_pre_label",
