@@ -3,6 +3,7 @@
 import resource
 
 from services.notifier.app import create_app
+from services.notifier.server_sent_wire import ServerSentProtocol
 from services.notifier.settings import NotifierSettings
 from services.notifier.wire import WireProtocol
 from shared.serving import serve
@@ -21,6 +22,7 @@ def main() -> None:
         settings.shutdown_delay_seconds,
         host=settings.notifier_host,
         port=settings.notifier_port,
+        http=ServerSentProtocol,
         ws=WireProtocol,
         ws_max_size=_MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,

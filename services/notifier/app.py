@@ -3,25 +3,31 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from services.notifier.client import Client
+from services.notifier.origins import origin_is_allowed
 from services.notifier.parts import Notifier, running_notifier
+from services.notifier.server_sent import stream_project_events
 from services.notifier.session import Session
 from services.notifier.settings import NotifierSettings
 from services.notifier.wire import wire_of
 from shared.contracts.messages import SUBPROTOCOL, CloseCode
-from shared.http_problems import answer_http_error
+from shared.errors import PrelabelError
+from shared.http_problems import answer, answer_http_error
 
 _PATIENCE_SECONDS = 2.0
+_CORS: dict[str, Any] = {"allow_methods": ["GET"], "allow_headers": ["Authorization", "Last-Event-ID"], "max_age": 600}
 
 
 def create_app(settings: NotifierSettings) -> Starlette:
@@ -34,13 +40,20 @@ def create_app(settings: NotifierSettings) -> Starlette:
     return Starlette(
         routes=[
             WebSocketRoute("/v1/ws", serve),
+            Route("/v1/projects/{project_id}/events/stream", stream_project_events),
             Route("/livez", get_liveness),
             Route("/readyz", get_readiness),
             Route("/metrics", get_metrics),
         ],
         lifespan=lifespan,
-        exception_handlers={HTTPException: answer_http_error},
+        exception_handlers={HTTPException: answer_http_error, PrelabelError: answer_problem},
+        middleware=[Middleware(CORSMiddleware, **_CORS, allow_origins=settings.allowed_origins)],
     )
+
+
+async def answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PrelabelError)
+    return answer(error, request)
 
 
 async def serve(websocket: WebSocket) -> None:
@@ -48,7 +61,7 @@ async def serve(websocket: WebSocket) -> None:
     offered = SUBPROTOCOL in websocket.scope["subprotocols"]
     await websocket.accept(subprotocol=SUBPROTOCOL if offered else None)
     now = asyncio.get_running_loop().time()
-    queue_bytes = notifier.settings.notifier_client_queue_bytes
+    queue_bytes = notifier.desk.limits.queue_bytes
     client = Client(wire_of(websocket.scope), queue_bytes, heard_at=now, pinged_at=now)
     refusal = _refusal(websocket, notifier)
     if refusal is not None:
@@ -85,20 +98,11 @@ def _refusal(websocket: WebSocket, notifier: Notifier) -> tuple[CloseCode, str] 
     """Why not. Said on the open connection, since browsers do not show why a handshake failed."""
     if SUBPROTOCOL not in websocket.scope["subprotocols"]:
         return CloseCode.BAD_MESSAGE, f"the subprotocol is {SUBPROTOCOL}"
-    if not _origin_is_allowed(websocket, notifier.settings.allowed_origins):
+    if not origin_is_allowed(websocket, notifier.settings.allowed_origins):
         return CloseCode.FORBIDDEN, "this origin is not allowed"
-    if len(notifier.desk.hub.clients) >= notifier.settings.notifier_max_connections:
+    if notifier.desk.is_full:
         return CloseCode.TOO_MANY, "too many connections; reconnect later"
     return None
-
-
-def _origin_is_allowed(websocket: WebSocket, allowed: tuple[str, ...]) -> bool:
-    origin = websocket.headers.get("origin")
-    if origin is None:
-        return True  # no browser, and thus no page that could misuse somebody's cookies or network
-    if allowed:
-        return origin in allowed
-    return urlsplit(origin).netloc == websocket.headers.get("host")
 
 
 async def _answers(ask: Callable[[], Awaitable[None]]) -> bool:

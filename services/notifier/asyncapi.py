@@ -1,4 +1,4 @@
-"""`python -m services.notifier.asyncapi`: write the AsyncAPI document of the websocket to docs/asyncapi.json."""
+"""`python -m services.notifier.asyncapi`: write the AsyncAPI document of the notifier to docs/asyncapi.json."""
 
 import json
 import sys
@@ -10,17 +10,21 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import core_schema
 
+from shared.contracts.envelope import Envelope
 from shared.contracts.event import Event
 from shared.contracts.events import EVENTS
 from shared.contracts.messages import (
     CLOSE_CODES,
     SUBPROTOCOL,
     ClientMessage,
+    Closed,
     ErrorMessage,
     EventMessage,
     Init,
+    Opened,
     Position,
     Ready,
+    RunProgress,
     ServerMessage,
     Subscribe,
     Subscribed,
@@ -34,7 +38,16 @@ Json = dict[str, Any]
 CLIENT_MESSAGES: tuple[type[BaseModel], ...] = get_args(get_args(ClientMessage)[0])
 SERVER_MESSAGES: tuple[type[BaseModel], ...] = get_args(get_args(ServerMessage)[0])
 
+BLOCKS: Mapping[str, tuple[type[BaseModel], str]] = {
+    "message": (Envelope, "A block without a name: one logged event, byte for byte as in the websocket's `event`."),
+    "subscribed": (Opened, "The first block, and again when history was lost: events after its id follow."),
+    "progress": (RunProgress, "How far a run or a preview is; last value wins. It has no id."),
+    "closed": (Closed, "The last block of a stream that the server ends."),
+}
+"""What a server-sent stream says, by the name a browser's EventSource gives it to."""
+
 _CHANNEL = "#/channels/websocket"
+_STREAM = "#/channels/serverSent"
 _PROJECT = "0199f1a2-7c5e-7f0a-8d3b-5c6e7f809102"
 _EPOCH = "0199f1a2-7c5e-7f0a-8d3b-000000000001"
 EXAMPLES: tuple[BaseModel, ...] = (
@@ -66,10 +79,13 @@ def _document() -> Json:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "servers": {"local": {"host": "localhost:8001", "protocol": "ws", "description": "What `make up` starts"}},
-        "channels": {"websocket": _channel(messages)},
-        "operations": _operations(),
-        "components": {"messages": messages, "schemas": _schemas()},
+        "servers": {
+            "local": {"host": "localhost:8001", "protocol": "ws", "description": "What `make up` starts"},
+            "localHttp": {"host": "localhost:8001", "protocol": "http", "description": "The same, for streams"},
+        },
+        "channels": {"websocket": _channel(messages), "serverSent": _stream_channel()},
+        "operations": _operations() | _stream_operations(),
+        "components": {"messages": messages | _blocks(), "schemas": _schemas()},
     }
 
 
@@ -80,10 +96,48 @@ def _channel(messages: Mapping[str, Json]) -> Json:
         "description": f"Subprotocol `{SUBPROTOCOL}`; JSON texts of at most 64 KiB from the client. It begins with "
         "`init`, whose ticket comes from `POST /v1/websocket-tickets` of the HTTP interface and serves once, for 30 "
         "seconds.",
+        "servers": [{"$ref": "#/servers/local"}],
         "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "x-subprotocol": SUBPROTOCOL,
         "x-close-codes": {str(code.value): meaning for code, meaning in CLOSE_CODES.items()},
+    }
+
+
+def _stream_channel() -> Json:
+    return {
+        "address": "/v1/projects/{project_id}/events/stream",
+        "title": "Server-sent events of a project",
+        "description": "`text/event-stream`, by GET. An API key as `Authorization: Bearer plk_…`, or a ticket from "
+        "`POST /v1/websocket-tickets` as `?ticket=`. The id of a block is `<epoch>:<offset>`; send it as "
+        "`Last-Event-ID` or `?last_event_id=` to go on there. What is refused is answered by a status and a problem.",
+        "parameters": {"project_id": {"description": "the project's id"}},
+        "servers": [{"$ref": "#/servers/localHttp"}],
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _blocks()},
+    }
+
+
+def _stream_operations() -> Json:
+    return {
+        f"stream{name.removeprefix('serverSent.').capitalize()}": {
+            "action": "send",
+            "summary": block["summary"],
+            "channel": {"$ref": _STREAM},
+            "messages": [{"$ref": f"{_STREAM}/messages/{name}"}],
+        }
+        for name, block in _blocks().items()
+    }
+
+
+def _blocks() -> Json:
+    return {
+        f"serverSent.{name}": {
+            "name": name,
+            "title": f"Block {name}",
+            "summary": summary,
+            "payload": {"$ref": f"#/components/schemas/{model.__name__}"},
+        }
+        for name, (model, summary) in BLOCKS.items()
     }
 
 
@@ -161,7 +215,8 @@ def _event_message(event: type[Event]) -> Json:
 
 
 def _schemas() -> Json:
-    models: tuple[type[BaseModel], ...] = (*CLIENT_MESSAGES, *SERVER_MESSAGES, *EVENTS)
+    in_blocks = (model for model, _ in BLOCKS.values())
+    models: tuple[type[BaseModel], ...] = (*CLIENT_MESSAGES, *SERVER_MESSAGES, *EVENTS, *in_blocks)
     _, definitions = models_json_schema(
         [(model, "validation") for model in models],
         ref_template="#/components/schemas/{model}",

@@ -8,14 +8,14 @@ from functools import partial
 from typing import TypeVar
 
 from services.notifier import metrics
-from services.notifier.frames import event_frame, frame_of
+from services.notifier.frames import event_frame
 from services.notifier.hub import Hub
-from services.notifier.log import EventLog, Opening
+from services.notifier.log import EventLog
 from services.notifier.stream import HistoryLost, KeyGuard, Stream, Subscription
 from services.notifier.tickets import Identity
-from services.notifier.topics import Topic, selectors_of
+from services.notifier.topics import Topic, WantedTopic, selectors_of
 from shared.contracts.http import Problem, problem_of
-from shared.contracts.messages import CloseCode, ErrorMessage, Position, Subscribed
+from shared.contracts.messages import CloseCode, Position
 from shared.database.event_log import Head, LoggedEvent
 from shared.errors import NotFound, PrelabelError, Unavailable
 from shared.telemetry import logger
@@ -49,6 +49,11 @@ class CatchUp:
         task = asyncio.create_task(self._run(subscription, after))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def check(self, identity: Identity, wanted: WantedTopic) -> None:
+        """Raises NotFound for what may not be followed, and Unavailable."""
+        async with self._turns:
+            await self._log.topic(identity, wanted)
 
     async def follow_key(self, guard: KeyGuard, identity: Identity) -> None:
         """From here on the guard hears of its key. Raises Unavailable, and NotFound for a workspace that has gone."""
@@ -104,8 +109,7 @@ class CatchUp:
         opening = await self._ask(subscription, partial(self._log.open, identity, wanted, topic.stream_id, after))
         self._start(stream, opening.head)
         subscription.history = stream.history
-        subscription.offset = subscription.told = opening.offset
-        subscription.client.send(frame_of(_subscribed(subscription.id, opening)))
+        subscription.open_at(opening)
         return stream
 
     def _start(self, stream: Stream, head: Head) -> None:
@@ -127,7 +131,7 @@ class CatchUp:
                 raise HistoryLost
             for event in page.events:
                 await self._until_read(subscription)
-                _give(subscription, event)
+                _give(subscription, stream, event)
 
     async def _until_read(self, subscription: Subscription) -> None:
         """Raises TimeoutError when the client takes too long."""
@@ -158,29 +162,18 @@ class CatchUp:
         if client.subscriptions.get(subscription.id) is subscription:
             del client.subscriptions[subscription.id]
             metrics.SUBSCRIPTIONS.dec()
-            problem = Problem.model_validate(problem_of(error))
-            client.send(frame_of(ErrorMessage(id=subscription.id, problem=problem)))
+            subscription.refuse(Problem.model_validate(problem_of(error)))
 
 
 class _Left(Exception):
     """The client or the subscription has gone meanwhile."""
 
 
-def _subscribed(subscription_id: str, opening: Opening) -> Subscribed:
-    return Subscribed(
-        id=subscription_id,
-        epoch=str(opening.head.epoch),
-        offset=opening.offset,
-        recovered=opening.snapshot is None,
-        snapshot=opening.snapshot,
-    )
-
-
-def _give(subscription: Subscription, event: LoggedEvent) -> None:
+def _give(subscription: Subscription, stream: Stream, event: LoggedEvent) -> None:
     if event.offset != subscription.offset + 1:
         raise HistoryLost
     if subscription.topic is not None and subscription.topic.selector in selectors_of(event):
-        subscription.receive(event, event_frame(event))
+        subscription.receive(event, event_frame(event, stream.epoch))
         metrics.EVENTS_SENT.inc()
     else:
         subscription.offset = event.offset

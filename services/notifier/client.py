@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from services.notifier import metrics
+from services.notifier.frames import PING
+from services.notifier.tickets import Identity
 from services.notifier.wire import Wire
 from shared.contracts.messages import CloseCode
 
@@ -22,14 +24,18 @@ class _Waiting:
 
 @dataclass(eq=False, slots=True)
 class Client:
-    """`heard_at` and `pinged_at` are times of the event loop; `api_key_id` is the key its ticket was made with."""
+    """`heard_at` and `pinged_at` are times of the event loop; `ping` is how it is told that the server lives.
+
+    Without an `identity` it has not yet said who it is.
+    """
 
     wire: Wire
     queue_bytes: int
     heard_at: float = 0
     pinged_at: float = 0
     is_closed: bool = False
-    api_key_id: UUID | None = None
+    ping: bytes = PING
+    identity: Identity | None = None
     subscriptions: "dict[str, Subscription]" = field(default_factory=dict)
     _queue: deque[_Waiting] = field(default_factory=deque)
     _waiting_bytes: int = 0

@@ -3,12 +3,11 @@
 import asyncio
 
 from services.notifier.client import Client
-from services.notifier.frames import PING, frame_of
 from services.notifier.hub import Hub
 from services.notifier.stream import Subscription
-from shared.contracts.messages import CloseCode, PositionMessage
+from shared.contracts.messages import CloseCode
 
-_SILENT_HEARTBEATS = 2.5
+SILENT_HEARTBEATS = 2.5
 _LOOKS_A_HEARTBEAT = 10
 
 
@@ -25,19 +24,18 @@ class Heartbeat:
 
     def beat(self, now: float) -> None:
         for client in list(self._hub.clients):
-            if now - client.heard_at > _SILENT_HEARTBEATS * self._seconds:
+            if now - client.heard_at > SILENT_HEARTBEATS * self._seconds:
                 client.close(CloseCode.TIMEOUT, "silent; answer pings with pongs")
             elif now - client.pinged_at >= self._seconds:
                 client.pinged_at = now
-                client.send(PING)
+                client.send(client.ping)
                 self._move_cursors(client)
 
     def _move_cursors(self, client: Client) -> None:
         for subscription in client.subscriptions.values():
             position = self._untold_position(subscription)
             if position is not None:
-                subscription.told = position
-                client.send(frame_of(PositionMessage(id=subscription.id, offset=position)))
+                subscription.move_to(position)
 
     def _untold_position(self, subscription: Subscription) -> int | None:
         stream = self._hub.stream_of(subscription)

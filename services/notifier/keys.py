@@ -1,4 +1,7 @@
-"""Ends connections whose API key serves no more. An expiry has no event, and an event that tells of it may be late."""
+"""Ends connections whose API key serves no more, or whose member has another role than when they connected.
+
+An expiry and a role have no event, and an event that tells of a revocation may be late.
+"""
 
 import asyncio
 
@@ -25,10 +28,13 @@ class KeyWatch:
 
     async def look(self) -> None:
         """All keys in use with one query. Raises Unavailable."""
-        keys = {client.api_key_id for client in self._hub.clients if client.api_key_id is not None}
-        if not keys:
+        held = {client: client.identity for client in self._hub.clients if client.identity is not None}
+        if not held:
             return
-        ended = keys - await self._tickets.serving(keys)
-        for client in list(self._hub.clients) if ended else ():
-            if client.api_key_id in ended:
+        roles = await self._tickets.roles({identity.api_key_id for identity in held.values()})
+        for client, identity in held.items():
+            role = roles.get(identity.api_key_id)
+            if role is None:
                 client.close(CloseCode.UNAUTHORIZED, "the API key serves no more")
+            elif role != identity.role:
+                client.close(CloseCode.UNAUTHORIZED, "the member has another role now; connect anew")

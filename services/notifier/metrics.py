@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-CONNECTIONS = Gauge("prelabel_notifier_connections", "Open websockets")
+CONNECTIONS = Gauge("prelabel_notifier_connections", "Open connections: websockets and server-sent streams")
 SUBSCRIPTIONS = Gauge("prelabel_notifier_subscriptions", "Subscriptions of all clients")
 STREAMS = Gauge("prelabel_notifier_streams", "Streams with at least one subscription")
 EVENTS_SENT = Counter("prelabel_notifier_events_sent", "Events given to clients, replayed ones included")

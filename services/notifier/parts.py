@@ -9,11 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notifier.catch_up import CatchUp, Pace
+from services.notifier.desk import Desk, Limits
 from services.notifier.heartbeat import Heartbeat
 from services.notifier.hub import Hub
 from services.notifier.keys import KeyWatch
 from services.notifier.log import PostgresLog
-from services.notifier.session import Desk, Limits
 from services.notifier.settings import NotifierSettings
 from services.notifier.tail import Tail
 from services.notifier.tickets import Tickets
@@ -97,6 +97,8 @@ def _assemble(settings: NotifierSettings) -> Notifier:
         init_seconds=settings.notifier_init_seconds,
         max_subscriptions=settings.notifier_max_subscriptions,
         messages_per_second=settings.notifier_messages_per_second,
+        max_connections=settings.notifier_max_connections,
+        queue_bytes=settings.notifier_client_queue_bytes,
     )
     redis_url = settings.redis_url.get_secret_value()
     signals = Signals(JobQueue(redis_url), Hints(redis_url))

@@ -2,19 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from services.notifier import metrics
-from services.notifier.catch_up import CatchUp
 from services.notifier.client import Client
+from services.notifier.desk import Desk
 from services.notifier.frames import PONG, frame_of
-from services.notifier.hub import Hub
 from services.notifier.rate import Rate
 from services.notifier.stream import KeyGuard, Subscription
-from services.notifier.tickets import Identity, Tickets
+from services.notifier.tickets import Identity
 from services.notifier.topics import parse_topic
 from shared.contracts.http import Problem, problem_of
 from shared.contracts.messages import (
@@ -35,24 +32,6 @@ from shared.telemetry import logger
 
 log = logger(__name__)
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    heartbeat_seconds: float = 20
-    init_seconds: float = 10
-    max_subscriptions: int = 100
-    messages_per_second: float = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What all conversations share."""
-
-    hub: Hub
-    catch_up: CatchUp
-    tickets: Tickets
-    limits: Limits
 
 
 class Session:
@@ -78,7 +57,7 @@ class Session:
             log.exception("session_failed")
             self._client.close(CloseCode.RESTART, "something went wrong on our side; reconnect")
         finally:
-            self._end()
+            self._desk.dismiss(self._guard)
 
     async def _converse(self) -> None:
         identity = await self._init()
@@ -102,14 +81,9 @@ class Session:
         if not isinstance(message, Init):
             raise _Refused(CloseCode.UNAUTHORIZED, "the first message must be init")
         try:
-            identity = await self._desk.tickets.redeem(message.ticket)
-            # Follow the key's fate before looking at it: a revocation between the two is then seen.
-            await self._desk.catch_up.follow_key(self._guard, identity)
-            await self._desk.tickets.check_key(identity)
-            self._client.api_key_id = identity.api_key_id
+            return await self._desk.admit(self._guard, await self._desk.tickets.redeem(message.ticket))
         except (Unauthenticated, NotFound) as error:
             raise _Refused(CloseCode.UNAUTHORIZED, error.detail) from None
-        return identity
 
     async def _next(self) -> ClientMessage:
         message = await self._receive()
@@ -147,26 +121,15 @@ class Session:
             raise TooManyRequests(f"at most {self._desk.limits.max_subscriptions} subscriptions a connection")
         wanted = parse_topic(message.topic)
         subscription = Subscription(id=message.id, client=self._client, identity=identity, wanted=wanted)
-        subscriptions[message.id] = subscription
-        metrics.SUBSCRIPTIONS.inc()
-        self._desk.catch_up.start(subscription, message.after)
+        self._desk.subscribe(subscription, message.after)
         log.info("subscribed", topic=message.topic, workspace_id=str(identity.workspace_id))
 
     def _unsubscribe(self, subscription_id: str) -> None:
-        subscription = self._client.subscriptions.pop(subscription_id, None)
+        subscription = self._client.subscriptions.get(subscription_id)
         if subscription is None:
             raise NotFound(f"there is no subscription {subscription_id!r}")
-        self._desk.hub.leave(subscription)
-        metrics.SUBSCRIPTIONS.dec()
+        self._desk.unsubscribe(subscription)
         self._client.send(frame_of(Unsubscribed(id=subscription_id)))
-
-    def _end(self) -> None:
-        self._client.ended()
-        for subscription in self._client.subscriptions.values():
-            self._desk.hub.leave(subscription)
-        metrics.SUBSCRIPTIONS.dec(len(self._client.subscriptions))
-        self._client.subscriptions.clear()
-        self._desk.hub.leave(self._guard)
 
 
 class _Gone(Exception):

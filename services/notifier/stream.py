@@ -11,11 +11,13 @@ from uuid import UUID
 
 from services.notifier import metrics
 from services.notifier.client import Client
-from services.notifier.frames import SharedFrame, event_frame
+from services.notifier.frames import SharedFrame, event_frame, frame_of
+from services.notifier.log import Opening
 from services.notifier.tickets import Identity
 from services.notifier.topics import Selector, Topic, WantedTopic, selectors_of
 from shared.contracts.events import ApiKeyRevoked, ApiKeySuspended
-from shared.contracts.messages import CloseCode
+from shared.contracts.http import Problem
+from shared.contracts.messages import CloseCode, ErrorMessage, PositionMessage, Subscribed
 from shared.database.event_log import Head, LoggedEvent
 
 
@@ -59,6 +61,32 @@ class Subscription(Listener):
     offset: int = 0
     told: int = 0
     history: int = 0
+
+    def open_at(self, opening: Opening) -> None:
+        """Tell the client where it stands; `history` is set already."""
+        self.offset = self.told = opening.offset
+        self.say_opened(opening)
+
+    def say_opened(self, opening: Opening) -> None:
+        self.client.send(
+            frame_of(
+                Subscribed(
+                    id=self.id,
+                    epoch=str(opening.head.epoch),
+                    offset=opening.offset,
+                    recovered=opening.snapshot is None,
+                    snapshot=opening.snapshot,
+                )
+            )
+        )
+
+    def refuse(self, problem: Problem) -> None:
+        self.client.send(frame_of(ErrorMessage(id=self.id, problem=problem)))
+
+    def move_to(self, position: int) -> None:
+        """Tell the client that there was nothing for it up to here."""
+        self.told = position
+        self.client.send(frame_of(PositionMessage(id=self.id, offset=position)))
 
     def receive(self, event: LoggedEvent, frame: SharedFrame) -> None:
         if event.offset <= self.offset:
@@ -151,7 +179,7 @@ class Stream:
         if self.cursor is None or event.offset != self.cursor + 1:
             raise HistoryLost
         self.cursor = event.offset
-        frame = event_frame(event)
+        frame = event_frame(event, self.epoch)
         listeners = self.live(selectors_of(event))
         for listener in listeners:
             listener.receive(event, frame)

@@ -1,8 +1,8 @@
-"""Who a client is: tickets are rows, deleted when they are used."""
+"""Who a client is, by a ticket or by an API key. Tickets are rows, deleted when they are used."""
 
 import hashlib
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import any_, delete, func, literal, select
@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import UUID as PostgresUUID
 
 from services.notifier.availability import unavailable_when_away
 from shared.database.engine import Sessions
+from shared.database.keys_in_use import find_key_in_use, note_use
 from shared.database.tables import KEY_SERVES, ApiKeyRow, MemberRow, WebsocketTicketRow
 from shared.database.unit_of_work import transaction
 from shared.errors import Unauthenticated
@@ -18,7 +19,7 @@ from shared.errors import Unauthenticated
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the ticket was made for."""
+    """Who the ticket was made for, or whose key it is."""
 
     workspace_id: UUID
     member_id: UUID
@@ -52,21 +53,34 @@ class Tickets:
             raise Unauthenticated("the ticket is unknown, used or too old")
         return Identity(*row)
 
-    async def check_key(self, identity: Identity) -> None:
-        """Raises Unauthenticated when the key the ticket was made with serves no more."""
-        if not await self.serving([identity.api_key_id]):
-            raise Unauthenticated("the API key behind the ticket serves no more")
+    async def identify(self, api_key: str) -> Identity:
+        """Raises Unauthenticated without saying what is wrong with the key."""
+        with unavailable_when_away():
+            async with transaction(self._sessions) as session:
+                found = await find_key_in_use(session, api_key)
+                if found is None:
+                    raise Unauthenticated("this is not a valid API key")
+                if found.is_stale:
+                    await note_use(session, found.api_key_id)
+        return Identity(found.workspace_id, found.member_id, found.api_key_id, found.role)
 
-    async def serving(self, api_key_ids: Collection[UUID]) -> set[UUID]:
-        """Those of these keys, of any workspace, that may be used now; by the database's clock."""
+    async def as_of_now(self, identity: Identity) -> Identity:
+        """With the member's present role. Raises Unauthenticated when the key serves no more."""
+        role = (await self.roles([identity.api_key_id])).get(identity.api_key_id)
+        if role is None:
+            raise Unauthenticated("the API key serves no more")
+        return replace(identity, role=role)
+
+    async def roles(self, api_key_ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """Of those of these keys, of any workspace, that may be used now; by the database's clock."""
         with unavailable_when_away():
             async with self._sessions() as session:
-                found = await session.scalars(
-                    select(ApiKeyRow.id)
+                found = await session.execute(
+                    select(ApiKeyRow.id, MemberRow.role)
                     .join(MemberRow, MemberRow.id == ApiKeyRow.member_id)
                     .where(
                         ApiKeyRow.id == any_(literal(list(api_key_ids), ARRAY(PostgresUUID(as_uuid=True)))),
                         KEY_SERVES,
                     )
                 )
-                return set(found)
+                return {api_key_id: role for api_key_id, role in found}

@@ -11,7 +11,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 
-_EXTENSION = "prelabel.wire"
+EXTENSION = "prelabel.wire"
 _CLOSE_SECONDS = 5.0
 _MAX_REASON_BYTES = 123
 _MAX_UNREAD_PONGS = 1024 * 1024
@@ -36,7 +36,7 @@ def text_frame(text: bytes) -> bytes:
 
 
 def wire_of(scope: Any) -> Wire:
-    return cast(Wire, scope["extensions"][_EXTENSION])
+    return cast(Wire, scope["extensions"][EXTENSION])
 
 
 class WireProtocol(WebSocketsSansIOProtocol):
@@ -70,7 +70,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:
-            cast(dict[str, Any], self.scope["extensions"])[_EXTENSION] = self
+            cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
 
     def handle_ping(self) -> None:
         # Pongs pass by the client's queue: who pings but never reads must not fill memory.

@@ -1,4 +1,5 @@
 """Every websocket message of `/v1/ws`. To add one: write its class, name it in `ClientMessage` or `ServerMessage`.
+At the end, what is said besides events in the server-sent stream of a project.
 
 The conversation, in short: `init` with a ticket, `ready`, then any number of `subscribe`; each is answered by
 `subscribed` and followed by events without a gap. Both sides may `ping`, the other answers `pong`; a client that says
@@ -115,11 +116,9 @@ class Ready(_FromServer):
     heartbeat_seconds: float
 
 
-class Subscribed(_FromServer):
+class Opened(_FromServer):
     """Events after `offset` follow. `snapshot` is there exactly when `recovered` is false and equals the GET body."""
 
-    type: Literal["subscribed"] = "subscribed"
-    id: SubscriptionId
     epoch: str
     offset: Offset
     recovered: bool
@@ -131,6 +130,13 @@ class Subscribed(_FromServer):
         if self.snapshot is None:
             del written["snapshot"]
         return written
+
+
+class Subscribed(Opened):
+    """Events after `offset` follow. `snapshot` is there exactly when `recovered` is false and equals the GET body."""
+
+    type: Literal["subscribed"] = "subscribed"
+    id: SubscriptionId
 
 
 class Unsubscribed(_FromServer):
@@ -211,6 +217,14 @@ ServerMessage = Annotated[
     | ServerPong,
     Field(discriminator="type"),
 ]
+
+
+class Closed(_FromServer):
+    """The last thing in a server-sent stream that the server ends: what a websocket would be closed with."""
+
+    code: CloseCode
+    reason: str
+
 
 CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
 SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)

@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from services.notifier.asyncapi import CLIENT_MESSAGES, EXAMPLES, PATH, SERVER_MESSAGES, asyncapi_document
+from services.notifier.asyncapi import BLOCKS, CLIENT_MESSAGES, EXAMPLES, PATH, SERVER_MESSAGES, asyncapi_document
 from shared.contracts.events import EVENTS
 from shared.contracts.messages import CLIENT_MESSAGE, SERVER_MESSAGE, SUBPROTOCOL, CloseCode
 
 DOCUMENT: dict[str, Any] = json.loads(asyncapi_document())
 CHANNEL = DOCUMENT["channels"]["websocket"]
+STREAM = DOCUMENT["channels"]["serverSent"]
 MESSAGES = DOCUMENT["components"]["messages"]
 SCHEMAS = DOCUMENT["components"]["schemas"]
 _ALLOWED = {
     "root": {"asyncapi", "info", "defaultContentType", "servers", "channels", "operations", "components"},
-    "channel": {"address", "title", "description", "bindings", "messages"},
+    "channel": {"address", "title", "description", "bindings", "messages", "parameters", "servers"},
     "operation": {"action", "summary", "channel", "messages", "reply"},
     "message": {"name", "title", "summary", "tags", "payload", "examples"},
 }
@@ -44,7 +45,8 @@ def test_every_part_has_only_what_asyncapi_knows() -> None:
     assert DOCUMENT["asyncapi"] == "3.0.0"
     assert {"title", "version"} <= set(DOCUMENT["info"])
     assert set(DOCUMENT) == _ALLOWED["root"]
-    assert _own(CHANNEL) <= _ALLOWED["channel"]
+    for channel in DOCUMENT["channels"].values():
+        assert _own(channel) <= _ALLOWED["channel"]
     for operation in DOCUMENT["operations"].values():
         assert _own(operation) <= _ALLOWED["operation"]
         assert operation["action"] in {"send", "receive"}
@@ -71,18 +73,26 @@ def test_every_reference_leads_somewhere() -> None:
 def test_messages_of_operations_are_references_into_their_channel() -> None:
     for operation in DOCUMENT["operations"].values():
         for part in (operation, operation.get("reply", operation)):
-            assert part["channel"] == {"$ref": "#/channels/websocket"}
-            assert all(one["$ref"].startswith("#/channels/websocket/messages/") for one in part["messages"])
+            channel = part["channel"]["$ref"]
+            assert channel.removeprefix("#/channels/") in DOCUMENT["channels"]
+            assert all(one["$ref"].startswith(f"{channel}/messages/") for one in part["messages"])
 
 
 def test_every_message_goes_one_way() -> None:
     ways = {"receive": CLIENT_MESSAGES, "send": SERVER_MESSAGES}
     events = {event.type for event in EVENTS}
     for action, classes in ways.items():
-        operations = [one for one in DOCUMENT["operations"].values() if one["action"] == action]
+        operations = [one for one in _operations("websocket") if one["action"] == action]
         named = [message["$ref"].rpartition("/")[2] for one in operations for message in one["messages"]]
         assert sorted(named) == sorted([one.__name__ for one in classes] + (sorted(events) if action == "send" else []))
-    assert set(CHANNEL["messages"]) == set(MESSAGES)
+    assert {*CHANNEL["messages"], *STREAM["messages"]} == set(MESSAGES)
+
+
+def test_every_block_of_a_stream_is_described() -> None:
+    blocks = {MESSAGES[name]["name"]: MESSAGES[name]["payload"]["$ref"] for name in STREAM["messages"]}
+    assert blocks == {name: f"#/components/schemas/{model.__name__}" for name, (model, _) in BLOCKS.items()}
+    sent = [message["$ref"].rpartition("/")[2] for one in _operations("serverSent") for message in one["messages"]]
+    assert sorted(sent) == sorted(STREAM["messages"])
 
 
 @pytest.mark.parametrize("message", [*CLIENT_MESSAGES, *SERVER_MESSAGES], ids=lambda one: str(one.__name__))
@@ -121,6 +131,11 @@ def test_examples_are_messages() -> None:
 def test_every_close_code_says_what_it_means() -> None:
     assert {int(code) for code in CHANNEL["x-close-codes"]} == {code.value for code in CloseCode}
     assert CHANNEL["x-subprotocol"] == SUBPROTOCOL
+
+
+def _operations(channel: str) -> list[dict[str, Any]]:
+    wanted = {"$ref": f"#/channels/{channel}"}
+    return [one for one in DOCUMENT["operations"].values() if one["channel"] == wanted]
 
 
 def _own(part: dict[str, Any]) -> set[str]:

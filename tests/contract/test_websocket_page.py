@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.notifier.asyncapi import CLIENT_MESSAGES, SERVER_MESSAGES
+from services.notifier.asyncapi import BLOCKS, CLIENT_MESSAGES, SERVER_MESSAGES
 from services.notifier.topics import TOPICS
 from shared.contracts.messages import CLOSE_CODES
 from tests.support.websocket_page import CLIENTS, PAGE, page
@@ -20,6 +20,10 @@ def test_every_message_topic_and_close_code_is_on_it() -> None:
         assert f'"type":"{kind}"' in TEXT or f"`{kind}`" in TEXT, kind
     assert all(f"`{topic}:<id>`" in TEXT for topic in TOPICS)
     assert all(f"| {code.value} |" in TEXT for code in CLOSE_CODES)
+
+
+def test_every_block_of_a_stream_is_on_it() -> None:
+    assert all(f"| `{name}` |" in TEXT or f"| (none, `{name}` in a browser) |" in TEXT for name in BLOCKS)
 
 
 @pytest.mark.parametrize("language", CLIENTS)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from io import BytesIO
 
@@ -34,12 +34,15 @@ class Follower:
 
     async def until(self, kind: str) -> None:
         """Read on to a message of this type."""
+        await self.until_one(lambda message: bool(message["type"] == kind))
+
+    async def until_one(self, holds: Callable[[Json], bool]) -> None:
         assert self.process.stdout is not None
         while line := await self.process.stdout.readline():
             self.messages.append(json.loads(line))
-            if self.messages[-1]["type"] == kind:
+            if holds(self.messages[-1]):
                 return
-        raise AssertionError(f"it ended before {kind!r}")
+        raise AssertionError("it ended too soon")
 
     async def to_the_end(self) -> None:
         out, _ = await self.process.communicate()
@@ -53,8 +56,14 @@ class Follower:
 async def following(stack: StackProcess, language: str, topic: str) -> AsyncIterator[Follower]:
     program = str(node()) if language == "javascript" else sys.executable
     url = stack.addresses.notifier_url.replace("http", "ws", 1) + "/v1/ws"
+    async with running(stack, program, str(CLIENTS[language]), stack.addresses.api_url, url, topic) as follower:
+        yield follower
+
+
+@asynccontextmanager
+async def running(stack: StackProcess, *command: str) -> AsyncIterator[Follower]:
     process = await asyncio.create_subprocess_exec(
-        *(program, str(CLIENTS[language]), stack.addresses.api_url, url, topic),
+        *command,
         env={**os.environ, "PRELABEL_API_KEY": stack.api_key},
         stdout=asyncio.subprocess.PIPE,
         limit=1024 * 1024,
@@ -106,11 +115,41 @@ async def test_both_clients_miss_nothing_when_the_notifier_dies(gateway: Gateway
 
 async def test_a_client_that_may_not_follow_ends(gateway: Gateway, stack: StackProcess) -> None:
     del gateway
-    for language in CLIENTS:
+    for language in ("python", "javascript"):
         async with following(stack, language, f"model_run:{'0' * 8}-0000-7000-8000-{'0' * 12}") as client:
             async with asyncio.timeout(60):
                 await client.to_the_end()
         assert client.messages[-1]["problem"]["code"] == "not_found"
+
+
+async def test_the_server_sent_client_misses_nothing_when_the_notifier_dies(
+    gateway: Gateway, stack: StackProcess
+) -> None:
+    project = await gateway.post("/v1/projects", {"name": "0", "media_type": "image"})
+    path = f"/v1/projects/{project['id']}"
+    urls = (stack.addresses.api_url, stack.addresses.notifier_url)
+    command = (str(node()), "--experimental-eventsource", "--no-warnings", str(CLIENTS["js"]), *urls, project["id"])
+    async with running(stack, *command) as client, asyncio.timeout(120):
+        await client.until_one(lambda block: block["name"] == "subscribed")
+        await _rename(gateway, path, 1)
+        await client.until_one(lambda block: block["name"] == "message")
+        restarts = stack.status().services["notifier"].restarts
+        stack.kill("notifier")
+        await _rename(gateway, path, 2)
+        await asyncio.to_thread(stack.wait_until_ready, "notifier", restarts=restarts + 1)
+        await _rename(gateway, path, 3)
+        logged = (await gateway.get(f"{path}/events", limit=1000))["items"]
+        await client.until_one(lambda block: block["id"].endswith(f":{logged[-1]['offset']}"))
+    first, *later = [block["data"] for block in client.messages if block["name"] == "subscribed"]
+    assert (first["recovered"], first["snapshot"]["id"]) == (False, project["id"])
+    assert later, "it was cut off"
+    assert all(again["recovered"] for again in later)
+    seen = [block["data"] for block in client.messages if block["name"] == "message"]
+    assert seen == [one["event"] for one in logged if one["offset"] > first["offset"]]
+
+
+async def _rename(gateway: Gateway, path: str, number: int) -> None:
+    await gateway.patch(path, {"name": str(number)}, await gateway.etag(path))
 
 
 def _picture(number: int) -> bytes:

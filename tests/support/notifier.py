@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 
 from deploy.local.stack import ROOT, Addresses
+from shared.api_keys import new_api_key_secret
 from shared.contracts.event import Event
 from shared.contracts.events import ModelRunStarted, ProjectUpdated
 from shared.contracts.messages import SERVER_MESSAGE, SUBPROTOCOL
@@ -59,9 +60,15 @@ class NotifierProcess:
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         self._port = _free_port()
         self.url = f"ws://127.0.0.1:{self._port}/v1/ws"
+        self.http_url = f"http://127.0.0.1:{self._port}"
         self._environment = {**os.environ, **environment, "NOTIFIER_PORT": str(self._port)}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it was started"
+        return self._process.pid
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -127,6 +134,7 @@ class Tenant:
     member_id: UUID
     api_key_id: UUID
     project_id: UUID
+    api_key: str
 
     async def ticket(self, lifetime_seconds: float = 30) -> str:
         ticket = secrets.token_urlsafe(32)
@@ -245,7 +253,8 @@ async def tenants(environment: Mapping[str, str]) -> AsyncIterator[Callable[[], 
 
 
 async def make_tenant(sessions: Sessions, signals: Signals) -> Tenant:
-    tenant = Tenant(sessions, signals, new_id(), new_id(), new_id(), new_id())
+    secret = new_api_key_secret(new_id())
+    tenant = Tenant(sessions, signals, new_id(), new_id(), secret.api_key_id, new_id(), str(secret))
     async with transaction(sessions) as session:
         session.add(WorkspaceRow(id=tenant.workspace_id, name="test"))
         await session.flush()
@@ -260,7 +269,7 @@ async def make_tenant(sessions: Sessions, signals: Signals) -> Tenant:
                 workspace_id=tenant.workspace_id,
                 member_id=tenant.member_id,
                 name="key",
-                secret_sha256=secrets.token_bytes(32),
+                secret_sha256=secret.sha256(),
             )
         )
     return tenant

@@ -12,6 +12,7 @@ PAGE = ROOT / "docs" / "websocket.md"
 CLIENTS = {
     "python": ROOT / "docs" / "clients" / "follow_run.py",
     "javascript": ROOT / "docs" / "clients" / "follow_run.js",
+    "js": ROOT / "docs" / "clients" / "stream_project.js",
 }
 _AGAIN = (CloseCode.RESTART, CloseCode.TIMEOUT, CloseCode.TOO_MANY)
 _CODES_BEGIN, _CODES_END = "|---|---|---|\n", "\n\nCode 1009"

@@ -1,50 +1,14 @@
 """Members, API keys, tickets: what is read and written."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database.tables import KEY_SERVES, ApiKeyRow, MemberRow, WebsocketTicketRow
+from shared.database.tables import ApiKeyRow, MemberRow, WebsocketTicketRow
 
-_NOTED_EVERY = func.make_interval(0, 0, 0, 0, 0, 1)  # one minute
 _PURGED_AT_ONCE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class KeyInUse:
-    """A key that may be used now. `is_stale`: its last use was noted more than a minute ago."""
-
-    workspace_id: UUID
-    member_id: UUID
-    role: str
-    secret_sha256: bytes
-    is_stale: bool
-
-
-async def find_key_in_use(session: AsyncSession, api_key_id: UUID) -> KeyInUse | None:
-    """None as well when it is revoked or expired, or its member disabled; by the database's clock."""
-    found = await session.execute(
-        select(
-            ApiKeyRow.workspace_id,
-            ApiKeyRow.member_id,
-            MemberRow.role,
-            ApiKeyRow.secret_sha256,
-            or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at < func.now() - _NOTED_EVERY),
-        )
-        .join(MemberRow, MemberRow.id == ApiKeyRow.member_id)
-        .where(ApiKeyRow.id == api_key_id, KEY_SERVES)
-    )
-    row = found.one_or_none()
-    return KeyInUse(*row) if row else None
-
-
-async def note_use(session: AsyncSession, api_key_id: UUID) -> None:
-    # Skip what another request notes right now: nobody waits for a convenience.
-    free = select(ApiKeyRow.id).where(ApiKeyRow.id == api_key_id).with_for_update(skip_locked=True).scalar_subquery()
-    await session.execute(update(ApiKeyRow).where(ApiKeyRow.id == free).values(last_used_at=func.now()))
 
 
 async def find_member(session: AsyncSession, workspace_id: UUID, member_id: UUID) -> MemberRow | None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.api.access.principal import Role
-from services.api.access.secrets import ApiKeySecret
+from shared.api_keys import ApiKeySecret
 from shared.database.tables import ApiKeyRow, MemberRow
 
 

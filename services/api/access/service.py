@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.api.access import queries
 from services.api.access.principal import Principal, Role
 from services.api.access.schemas import ApiKeyCreate, MemberCreate, MemberUpdate
-from services.api.access.secrets import ApiKeySecret, new_api_key_secret, new_ticket, sha256_of
+from shared.api_keys import ApiKeySecret, new_api_key_secret, new_ticket, sha256_of
 from shared.contracts.events import ApiKeyCreated, ApiKeyRevoked, ApiKeySuspended
 from shared.database.event_log import create_stream
 from shared.database.tables import ApiKeyRow, AuditRow, MemberRow, WebsocketTicketRow, WorkspaceRow

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from services.api.access.principal import Role
-from services.api.access.secrets import sha256_of
+from shared.api_keys import sha256_of
 from shared.database.event_log import read_events
 from shared.database.tables import ApiKeyRow, AuditRow, IdempotencyKeyRow, WebsocketTicketRow
 from shared.database.unit_of_work import unit_of_work

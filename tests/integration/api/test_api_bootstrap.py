@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select
 
-from services.api.access.secrets import parse_api_key
 from services.api.bootstrap import bootstrap
+from shared.api_keys import parse_api_key
 from shared.database.tables import CatalogModelRow
 from tests.support.api import Api
 from tests.support.cards import built, card

@@ -8,11 +8,11 @@ import pytest
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from services.api.access.principal import Role
-from services.api.access.secrets import new_api_key_secret, parse_api_key
 from services.api.etags import check_revision, etag, read_if_match
 from services.api.paging import Paging
 from services.api.pointers import field_errors
 from services.api.values import check_values
+from shared.api_keys import new_api_key_secret, parse_api_key
 from shared.errors import Malformed, PreconditionFailed, PreconditionRequired, Unprocessable
 from shared.page_tokens import Pager, scope_of
 

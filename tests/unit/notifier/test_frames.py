@@ -22,7 +22,7 @@ _IDS = ["1", 'quoted "\\', "ü\u2028", "x" * 64]
 def test_an_event_frame_is_an_event_message(subscription_id: str) -> None:
     sealed = envelope(ProjectUpdated(workspace_id=uuid4(), project_id=uuid4(), revision=3), "service:test")
     event = LoggedEvent(131, sealed.id, sealed.type, "project", sealed.subject.id, sealed.model_dump_json())
-    frame = event_frame(event).for_id(subscription_id)
+    frame = event_frame(event, uuid4()).for_id(subscription_id)
     assert EventMessage.model_validate(decoded(frame)) == EventMessage(id=subscription_id, offset=131, event=sealed)
 
 
@@ -42,8 +42,21 @@ def test_a_progress_frame_is_a_progress_message(subscription_id: str) -> None:
 @pytest.mark.parametrize("size", [10, 200, 70_000])
 def test_payloads_are_forwarded_byte_for_byte(size: int) -> None:
     payload = '{"data": ' + "1" * size + ', "π":1.50}'
-    frame = event_frame(LoggedEvent(1, uuid4(), "future.thing", "star", uuid4(), payload)).for_id("1")
+    frame = event_frame(LoggedEvent(1, uuid4(), "future.thing", "star", uuid4(), payload), uuid4()).for_id("1")
     assert frame.endswith(f',"offset":1,"event":{payload}}}'.encode())
+
+
+@pytest.mark.parametrize("payload", ['{"a":1}', '{"a":\n1,\r\n"b":\r"\u2028\x85"}'])
+def test_a_block_has_the_payload_in_as_many_lines(payload: str) -> None:
+    epoch = uuid4()
+    written = event_frame(LoggedEvent(7, uuid4(), "future.thing", "star", uuid4(), payload), epoch).block()
+    size, _, rest = written.partition(b"\r\n")
+    body, end = rest[: int(size, 16)], rest[int(size, 16) :]
+    assert (end, body[-2:]) == (b"\r\n", b"\n\n")
+    first, *lines = body[:-2].decode().split("\n")
+    assert first == f"id: {epoch}:7"
+    assert all(line.startswith("data: ") for line in lines)
+    assert json.loads("\n".join(line.removeprefix("data: ") for line in lines)) == json.loads(payload)
 
 
 def test_two_subscribers_get_the_very_same_bytes() -> None:

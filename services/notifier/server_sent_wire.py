@@ -1,0 +1,85 @@
+"""The wire to one reader of a server-sent stream, past ASGI for the reasons that `wire.py` has."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.notifier.server_sent_blocks import END, named_block
+from services.notifier.wire import EXTENSION
+from shared.contracts.messages import CloseCode, Closed
+
+_CLOSE_SECONDS = 5.0
+
+
+def server_sent_wire_of(scope: Any) -> "ServerSentProtocol":
+    return cast(ServerSentProtocol, scope["extensions"][EXTENSION])
+
+
+class ServerSentProtocol(HttpToolsProtocol):
+    """uvicorn's protocol; it hands itself to the application. Once `begin` was called it is a `Wire`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_writable: Callable[[], None] = _nothing
+        self._gone: asyncio.Event | None = None
+        self._closing: asyncio.TimerHandle | None = None
+
+    @property
+    def is_writable(self) -> bool:
+        return not self.flow.write_paused
+
+    def begin(self, silent_seconds: float) -> None:
+        """The head of the answer is out; what follows is written here. A reader that acknowledges nothing for so
+        long is gone."""
+        self._gone = asyncio.Event()
+        if self.transport.is_closing():
+            self._gone.set()
+            return
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silent_seconds * 1000))
+
+    async def gone(self) -> None:
+        """Not `receive`: uvicorn tells only the last of several requests on a connection that it has gone."""
+        if self._gone is not None:
+            await self._gone.wait()
+
+    def write(self, frame: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """Does not wait for a reader that reads nothing: what it has not read in five seconds is dropped."""
+        if self._gone is None or self.transport.is_closing():
+            return
+        self.transport.write(named_block("closed", Closed(code=CloseCode(code), reason=reason)) + END)
+        self.transport.close()
+        self._closing = self.loop.call_later(_CLOSE_SECONDS, self.transport.abort)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        cast(dict[str, Any], self.scope)["extensions"] = {EXTENSION: self}
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.on_writable()
+
+    def shutdown(self) -> None:
+        if self._gone is None:
+            super().shutdown()
+        else:
+            self.close(CloseCode.RESTART, "the notifier restarts")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._closing is not None:
+            self._closing.cancel()
+        if self._gone is not None:
+            self._gone.set()
+
+
+def _nothing() -> None:
+    pass
