@@ -5,12 +5,13 @@
 
 from collections.abc import Mapping
 
-from services.api.exchange.formats import labelbox, prelabel
+from services.api.exchange.formats import coco, labelbox, prelabel
 from services.api.exchange.formats.base import ExchangeFormat
 
 FORMATS: Mapping[str, ExchangeFormat] = {
     "prelabel": prelabel.FORMAT,
     "labelbox": labelbox.FORMAT,
+    "coco": coco.FORMAT,
 }
 
 __all__ = ["FORMATS", "ExchangeFormat"]

@@ -1,0 +1,1 @@
+"""How the formats write places: pure conversions, each with its way back."""
