@@ -27,9 +27,11 @@ from services.api.projects import routes as projects
 from services.api.resources import open_resources
 from services.api.review import routes as review
 from services.api.settings import ApiSettings
+from services.api.system import routes as system
 from services.api.webhooks import routes as webhooks
 from services.api.withholding import routes as withholding
 from shared.contracts.http import Problem
+from shared.presence import present
 from shared.version import VERSION
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -45,6 +47,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     withholding.router,
     operations.router,
     notifications.router,
+    system.router,
     webhooks.router,
 )
 """Every feature of the api, in the order of its documentation."""
@@ -61,6 +64,7 @@ _TAGS: Sequence[dict[str, str]] = (
     {"name": "operations", "description": "Long work in the background: how far it is, how it ended."},
     {"name": "notifications", "description": "What a member should know about."},
     {"name": "webhooks", "description": "Who outside is told of events, and how each delivery went."},
+    {"name": "system", "description": "How the installation is, for admins."},
     {"name": "health", "description": "For probes and monitoring; no key is needed."},
 )
 _ABOUT = """Model-assisted labeling: a model proposes labels on a project's data, a person reviews them.
@@ -83,7 +87,7 @@ class PrelabelApi(FastAPI):
 def create_app(settings: ApiSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(settings) as resources:
+        async with open_resources(settings) as resources, present(resources.sessions, "api"):
             app.state.resources = resources
             yield
 

@@ -1,5 +1,7 @@
 """Settings of the api."""
 
+from uuid import UUID
+
 from pydantic import Field
 
 from shared.settings import (
@@ -54,6 +56,11 @@ class ApiSettings(
     )
     max_own_models: int = Field(default=100, ge=0, description="models of its own a workspace may have")
     max_webhooks: int = Field(default=20, ge=0, description="webhooks a workspace may have")
+    operator_workspace_ids: tuple[UUID, ...] = Field(
+        default=(),
+        description="workspaces whose admins run this installation, as a JSON list: `GET /v1/system` shows them all of "
+        "it, others their own part",
+    )
     shutdown_grace_seconds: int = Field(
         default=10, ge=0, le=600, description="how long requests may go on after SIGTERM"
     )

@@ -16,6 +16,7 @@ from shared.database.engine import create_engine, create_sessions
 from shared.hints import Hints
 from shared.lifecycle import Life, create_health_app, live, serve_health
 from shared.operations import Company, Handler, OperationWorker
+from shared.presence import keep_present
 from shared.queue import JobQueue, answer_doorbell
 from shared.signals import Signals
 from shared.telemetry import configure_logging
@@ -41,6 +42,7 @@ async def main() -> None:
     helpers = [
         answer_doorbell(redis_url, Doorbell.OPERATIONS, worker.on_ring),
         worker.beat(),
+        keep_present(sessions, "operations"),
         keep_trimming(sessions, settings),
         serve_health(health, settings.operations_host, settings.operations_metrics_port),
     ]

@@ -23,6 +23,7 @@ from shared.hints import Hints
 from shared.lifecycle import Life, create_health_app, live, serve_health
 from shared.object_store import ObjectStore
 from shared.operations import Company, OperationWorker
+from shared.presence import keep_present
 from shared.queue import JobQueue, answer_doorbell
 from shared.signals import Signals
 from shared.telemetry import configure_logging
@@ -72,6 +73,7 @@ async def _serve(worker: Worker, machinery: Machinery, signals: Signals) -> None
         worker.report_speed(),
         report_progress(reporter, worker.held),
         keep_cutting_off(worker.sessions, settings.inference_lease_seconds),
+        keep_present(worker.sessions, "inference", settings.inference_purpose),
         report_backlog(worker.sessions),
         serve_health(health, settings.inference_host, settings.inference_metrics_port),
     ]

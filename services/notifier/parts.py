@@ -21,6 +21,7 @@ from services.notifier.webhooks import Webhooks
 from shared.database.engine import create_engine, create_sessions
 from shared.hints import Hints
 from shared.page_tokens import Pager
+from shared.presence import keep_present
 from shared.queue import JobQueue
 from shared.signals import Signals
 from shared.telemetry import logger
@@ -66,6 +67,7 @@ async def running_notifier(settings: NotifierSettings) -> AsyncIterator[Notifier
         asyncio.create_task(_for_ever(notifier.webhooks.follow)),
         asyncio.create_task(_for_ever(notifier.webhooks.deliver)),
         asyncio.create_task(_for_ever(notifier.webhooks.purge)),
+        asyncio.create_task(_for_ever(lambda: keep_present(create_sessions(notifier.engine), "notifier"))),
     ]
     try:
         yield notifier

@@ -30,6 +30,7 @@ from shared.database.tables.measures import (
     WithheldRowRow,
     WithholdingRow,
 )
+from shared.database.tables.processes import ProcessRow
 from shared.database.tables.projects import FeatureSchemaRow, OntologyRow, ProjectRow
 from shared.database.tables.review import (
     DataRowReviewRow,
@@ -78,6 +79,7 @@ __all__ = [
     "OperationRow",
     "PolicyAuditRow",
     "PolicyRow",
+    "ProcessRow",
     "ProjectRow",
     "RowDisagreementRow",
     "RowOutcomeRow",
