@@ -13,6 +13,7 @@ from services.api.access import routes as access
 from services.api.admission import Admission, Places
 from services.api.data_rows import routes as data_rows
 from services.api.docs_page import add_docs_page
+from services.api.exchange import routes as exchange
 from services.api.idempotency import REPLAYED
 from services.api.metrics import HttpMetrics
 from services.api.middleware import REQUEST_ID, RequestContext
@@ -45,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     model_runs.router,
     review.router,
     withholding.router,
+    exchange.router,
     operations.router,
     notifications.router,
     system.router,
@@ -61,6 +63,7 @@ _TAGS: Sequence[dict[str, str]] = (
     {"name": "model-runs", "description": "Model runs: submit, watch, cancel; their outcomes and pre-labels."},
     {"name": "review", "description": "What people decide about pre-labels, and the labels that come of it."},
     {"name": "measures", "description": "How good pre-labels are, and what they change; accepting under audit."},
+    {"name": "exchange", "description": "Labels and pre-labels in the formats of other tools, out and in."},
     {"name": "operations", "description": "Long work in the background: how far it is, how it ended."},
     {"name": "notifications", "description": "What a member should know about."},
     {"name": "webhooks", "description": "Who outside is told of events, and how each delivery went."},

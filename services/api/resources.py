@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.api.exchange.places import Places
 from services.api.settings import ApiSettings
 from shared.database.engine import Sessions, create_engine, create_sessions
 from shared.database.unit_of_work import UnitOfWork
@@ -31,6 +32,7 @@ class Resources:
     store: ObjectStore
     egress: Egress
     pager: Pager
+    exports: Places
 
 
 @asynccontextmanager
@@ -53,4 +55,5 @@ async def open_resources(settings: ApiSettings) -> AsyncIterator[Resources]:
             store=ObjectStore(settings.object_store_url),
             egress=egress,
             pager=Pager(settings.secret_key.get_secret_value()),
+            exports=Places(settings.max_exports),
         )

@@ -54,6 +54,9 @@ class ApiSettings(
         ge=0,
         description="detections up to which a run is shown by another alignment within the request; more: an operation",
     )
+    max_exports: int = Field(
+        default=4, ge=1, le=100, description="exports a process gives at once; each holds a connection to the database"
+    )
     max_own_models: int = Field(default=100, ge=0, description="models of its own a workspace may have")
     max_webhooks: int = Field(default=20, ge=0, description="webhooks a workspace may have")
     operator_workspace_ids: tuple[UUID, ...] = Field(

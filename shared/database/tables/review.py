@@ -106,6 +106,7 @@ class LabelRow(Base):
     """One object or answer a person settled. `provenance` is copied, so deleting a run never breaks a label.
 
     `provenance.source` is model_run, hand or import. `decision_id` is the decision that made it what it is.
+    `external_id` is what whoever imported it calls it, `extras` what only one exchange format knows, by its name.
     """
 
     __tablename__ = "labels"
@@ -118,6 +119,8 @@ class LabelRow(Base):
     annotation: Mapped[Json]
     classifications: Mapped[list[Json]] = mapped_column(server_default="[]")
     provenance: Mapped[Json]
+    extras: Mapped[Json | None]
+    external_id: Mapped[str | None]
     decision_id: Mapped[UUID | None]
     created_by: Mapped[UUID]
     created_at: Mapped[CreatedAt]
@@ -127,6 +130,13 @@ class LabelRow(Base):
     __table_args__ = (
         Index("ix_labels_project_id_id", "project_id", "id"),
         Index("ix_labels_data_row_id", "data_row_id"),
+        Index(
+            "uq_labels_external_id",
+            "project_id",
+            "external_id",
+            unique=True,
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
     )
 
 

@@ -182,7 +182,10 @@ class RowOutcomeRow(Base):
 
 
 class DetectionRow(Base):
-    """What the model said. `annotation` is a `shared.annotations.Annotation`; `area` in square pixels, if any."""
+    """What the model said. `annotation` is a `shared.annotations.Annotation`; `area` in square pixels, if any.
+
+    `extras`, of imports, is what only one exchange format knows, by its name.
+    """
 
     __tablename__ = "detections"
 
@@ -195,6 +198,7 @@ class DetectionRow(Base):
     area: Mapped[float | None]
     attributes: Mapped[Json | None]
     annotation: Mapped[Json]
+    extras: Mapped[Json | None]
 
     __table_args__ = ({"postgresql_partition_by": "HASH (model_run_id)"},)
 

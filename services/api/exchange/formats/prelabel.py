@@ -77,7 +77,8 @@ class PrelabelWriter:
 
 
 def _line(content: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
+    # asyncpg has a UUID of its own, which orjson does not know.
+    return orjson.dumps(content, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _row_line(row: LabelledRow, labels: Sequence[LabelRecord], *, is_first: bool) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""Where exported labels come from: a project's labels, or what one run shows. Some hundred data rows at a time."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+from uuid import UUID
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.api.exchange import queries
+from services.api.exchange.queries import Record, RowFilter
+from services.api.exchange.rows import Json, LabelledRow, LabelRecord, RowFacts
+from services.api.model_runs.view import View, Viewed
+from shared.annotations import ANNOTATION
+from shared.answers import Answer
+from shared.database.tables import ModelRunRow, ProjectRow
+from shared.pre_label_id import PreLabelId
+from shared.run_configuration import RunConfiguration
+
+_ROWS_AT_ONCE = 500
+_PRE_LABELLED_AT_ONCE = 200
+_REVIEW = ("state", "revision", "submitted_by", "submitted_at", "seconds")
+_JSON = ("shown", "before", "made", "difference")
+
+
+class Source(Protocol):
+    async def after(self, last: UUID | None) -> list[LabelledRow]:
+        """The next data rows, by id; none at the end."""
+        ...
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What people settled. `whole`: with reviews and decisions, for a format that holds them."""
+
+    session: AsyncSession
+    project: ProjectRow
+    wanted: RowFilter
+    whole: bool
+
+    async def after(self, last: UUID | None) -> list[LabelledRow]:
+        rows = await queries.next_labelled(self.session, self.project, self.wanted, last, _ROWS_AT_ONCE)
+        ids = [row.id for row in rows]
+        labels: defaultdict[UUID, list[LabelRecord]] = defaultdict(list)
+        for found in await queries.labels_of(self.session, self.project, self.wanted, ids):
+            labels[found["data_row_id"]].append(_label(found))
+        reviews, decisions = await self._reviews(ids), await self._decisions(ids)
+        return [
+            LabelledRow(row, labels.get(row.id, ()), reviews.get(row.id, {}), decisions.get(row.id, ())) for row in rows
+        ]
+
+    async def _reviews(self, ids: Sequence[UUID]) -> Mapping[UUID, Json]:
+        if not self.whole:
+            return {}
+        found = await queries.reviews_of(self.session, self.project, ids)
+        return {row["data_row_id"]: {name: row[name] for name in _REVIEW} for row in found}
+
+    async def _decisions(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Json]]:
+        decided: defaultdict[UUID, list[Json]] = defaultdict(list)
+        if self.whole:
+            for row in await queries.decisions_of(self.session, self.project, ids):
+                decided[row["data_row_id"]].append(_decision(row))
+        return decided
+
+
+@dataclass(frozen=True)
+class PreLabels:
+    """What one run shows, pending and decided. One that nobody decided on is gone with an undo of its run."""
+
+    session: AsyncSession
+    project: ProjectRow
+    run: ModelRunRow
+    wanted: RowFilter
+    states: frozenset[str]
+
+    @cached_property
+    def _about(self) -> Json:
+        return {"model_run_id": str(self.run.id), "model_run": self.run.name, **_made_by(self.run)}
+
+    async def after(self, last: UUID | None) -> list[LabelledRow]:
+        while rows := await queries.next_of_run(self.session, self.project, self.wanted, last, _PRE_LABELLED_AT_ONCE):
+            view = await View.of(self.session, self.run)
+            looked = await view.look([row.id for row in rows])
+            found = [LabelledRow(row, self._records(row, looked[row.id])) for row in rows]
+            found = [row for row in found if row.labels or self.wanted.empty_rows]
+            if found:
+                return found
+            last = rows[-1].id
+        return []
+
+    def _records(self, row: RowFacts, viewed: Iterable[Viewed]) -> list[LabelRecord]:
+        return [self._record(row, one) for one in viewed if self._holds(one)]
+
+    def _holds(self, one: Viewed) -> bool:
+        if one.state == "pending" and self.run.hides_pending:
+            return False
+        wanted = self.wanted.feature_schema_id
+        return one.state in self.states and wanted in {None, one.pre_label.target.feature_schema_id}
+
+    def _record(self, row: RowFacts, one: Viewed) -> LabelRecord:
+        shown = one.pre_label
+        feature_id = shown.target.feature_schema_id
+        return LabelRecord(
+            annotation=shown.annotation,
+            feature_schema_id=feature_id,
+            id=str(PreLabelId(self.run.id, row.id, shown.ordinal, feature_id)),
+            answers=tuple(shown.answers),
+            confidence=shown.confidence,
+            model_class=shown.model_class,
+            provenance={
+                "source": "model_run",
+                **self._about,
+                "alignment_version": self.run.alignment_version,
+                "threshold": shown.threshold,
+                "ordinal": shown.ordinal,
+                "state": one.state,
+            },
+        )
+
+
+def _made_by(run: ModelRunRow) -> Json:
+    if not run.configuration:
+        return {"predictions_from": run.source}
+    configuration = RunConfiguration.model_validate(run.configuration)
+    card = configuration.card
+    return {
+        "model": {
+            "id": str(configuration.catalog_model_id),
+            "slug": card.slug,
+            "name": card.name,
+            "version": card.version,
+            "digest": configuration.digest,
+        }
+    }
+
+
+def _label(found: Record) -> LabelRecord:
+    answers = found["classifications"]
+    provenance = orjson.loads(found["provenance"])
+    return LabelRecord(
+        annotation=ANNOTATION.validate_json(found["annotation"]),
+        feature_schema_id=found["feature_schema_id"],
+        id=found["external_id"] or str(found["id"]),
+        answers=() if answers == "[]" else tuple(Answer.model_validate(one) for one in orjson.loads(answers)),
+        provenance={
+            **provenance,
+            "label_id": str(found["id"]),
+            "created_by": str(found["created_by"]),
+            "created_at": found["created_at"].isoformat(),
+        },
+        extras=orjson.loads(found["extras"]) if found["extras"] else {},
+    )
+
+
+def _decision(row: Record) -> dict[str, Any]:
+    found = {name: value for name, value in row.items() if name != "data_row_id" and value is not None}
+    return {**found, **{name: orjson.loads(found[name]) for name in _JSON if name in found}}
