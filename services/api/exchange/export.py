@@ -60,11 +60,12 @@ class Export:
             for aspect in self._missing:
                 if _OF_RECORD[aspect](record, self.format.name):
                     self.losses.count(aspect, NOT_HELD)
-            if record.annotation.kind in self.format.holds:
+            kind = record.annotation.kind
+            if kind in self.format.holds:
                 self.labels += 1
                 yield record
             else:
-                self.losses.count(record.annotation.kind, NOT_HELD)
+                self.losses.count(kind, NOT_HELD)
 
 
 _OF_RECORD: dict[str, Any] = {
