@@ -10,11 +10,13 @@ from prometheus_client import Counter
 from sqlalchemy import ColumnElement, delete, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.api.purging import Purge, purge
 from services.api.settings import WorkerSettings
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.event_log import Head, read_head
 from shared.database.tables import EventRow, MemberRow, NotificationReadRow, StreamRow
 from shared.database.unit_of_work import transaction
+from shared.signals import Signals
 from shared.telemetry import logger
 
 _LOCK_KEY = "event_retention"
@@ -39,12 +41,13 @@ class Retention:
         return cls(timedelta(days=settings.events_kept_days), settings.events_kept)
 
 
-async def keep_trimming(sessions: Sessions, settings: WorkerSettings) -> None:
-    """For ever. Any number of workers may: one at a time does it."""
+async def keep_trimming(sessions: Sessions, signals: Signals, settings: WorkerSettings) -> None:
+    """For ever: events that are old, and what `services.api.purging` removes. One worker at a time does it."""
     while True:
         await asyncio.sleep(settings.events_trim_seconds)
         try:
             await trim_events(sessions, Retention.of(settings))
+            await purge(sessions, signals, Purge.of(settings))
         except DATABASE_ERRORS as error:
             FAILURES.inc()
             log.warning("trimming_broke_off", error=type(error).__name__)

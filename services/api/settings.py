@@ -83,4 +83,8 @@ class WorkerSettings(SharedSettings, TraceSettings, OperationSettings):
     events_kept: int = Field(
         default=1_000_000, ge=1, description="events kept at most of one stream, whatever their age"
     )
-    events_trim_seconds: float = Field(default=60, gt=0, description="how often it is looked for events that may go")
+    deleted_kept_days: float = Field(
+        default=30, gt=0, description="a deleted project is removed for good, with all that is its, after so long"
+    )
+    previews_kept_days: float = Field(default=30, gt=0, description="a preview that ended longer ago is removed")
+    events_trim_seconds: float = Field(default=60, gt=0, description="how often it is looked for what may go")

@@ -43,7 +43,7 @@ async def main() -> None:
         answer_doorbell(redis_url, Doorbell.OPERATIONS, worker.on_ring),
         worker.beat(),
         keep_present(sessions, "operations"),
-        keep_trimming(sessions, settings),
+        keep_trimming(sessions, signals, settings),
         serve_health(health, settings.operations_host, settings.operations_metrics_port),
     ]
     try:

@@ -121,7 +121,7 @@ async def test_followers_notice_nothing_and_who_comes_back_is_told(
         async with listening(notifier, tenant) as live:
             subscribed = await live.subscribe("1", project)
             assert subscribed["offset"] == 20
-            trimming = asyncio.create_task(keep_trimming(tenant.sessions, settings))
+            trimming = asyncio.create_task(keep_trimming(tenant.sessions, tenant.signals, settings))
             for offset in range(21, count + 21):
                 await _log(tenant, 1)
                 message = await live.read(30)

@@ -10,6 +10,7 @@ from pathlib import Path
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from services.api import purging as of_purging
 from services.api import retention as of_retention
 from services.api.metrics import HttpMetrics
 from services.inference import metrics as of_inference
@@ -21,7 +22,7 @@ PREFIXES = ("prelabel_api_", "prelabel_operations_", "prelabel_inference_", "pre
 """One a kind of process; the workers of `inference` count operations too."""
 
 
-_REGISTERED = (of_inference, of_notifier, of_operations, of_retention)  # by being imported
+_REGISTERED = (of_inference, of_notifier, of_operations, of_purging, of_retention)  # by being imported
 
 
 def metrics() -> Iterator[MetricWrapperBase]:
