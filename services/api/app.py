@@ -15,6 +15,7 @@ from services.api.data_rows import routes as data_rows
 from services.api.docs_page import add_docs_page
 from services.api.exchange import routes as exchange
 from services.api.idempotency import REPLAYED
+from services.api.measures import routes as measures
 from services.api.metrics import HttpMetrics
 from services.api.middleware import REQUEST_ID, RequestContext
 from services.api.model_catalog import routes as model_catalog
@@ -45,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     previews.router,
     model_runs.router,
     review.router,
+    measures.router,
     withholding.router,
     exchange.router,
     operations.router,
