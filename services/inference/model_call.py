@@ -1,6 +1,7 @@
 """From a prepared batch to its outcomes: the call to the model and the decoding of its answer."""
 
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from services.inference.decoders import decode_batch
@@ -14,6 +15,8 @@ from services.inference.segments import Claim
 from services.inference.served_model import ServedModel
 from services.inference.tensors import Array, BadModelOutput
 from services.inference.trace import trace_of
+
+_FEW_BYTES = 4096
 
 
 class Stopped(Exception):
@@ -38,9 +41,15 @@ class ModelCall:
     async def outcomes(self, batch: PreparedBatch) -> Outcomes:
         """Raises Stopped, ModelRejected or BadModelOutput, or PartAway when the patience is over."""
         patience = self._parts.settings.inference_patience_seconds
-        outputs, seconds = await patiently(patience, lambda: self._answered(batch))
+        outputs, seconds = await patiently(patience, lambda: self._send(batch))
         read = partial(self._read, batch, outputs, (time.perf_counter(), seconds))
-        return await timed("decode", self._parts.in_thread(read))
+        return await timed("decode", self._decoded(outputs, read))
+
+    async def _decoded(self, outputs: Mapping[str, Array], read: Callable[[], Outcomes]) -> Outcomes:
+        """In a thread, unless that would cost more than the work."""
+        if sum(output.nbytes for output in outputs.values()) <= _FEW_BYTES:
+            return read()
+        return await self._parts.in_thread(read)
 
     def _read(self, batch: PreparedBatch, outputs: dict[str, Array], answered: tuple[float, float]) -> Outcomes:
         began = time.perf_counter()
@@ -49,12 +58,6 @@ class ModelCall:
         return Outcomes.of(
             self._claim, [Succeeded(row, one, trace) for row, one in zip(batch.rows, found, strict=True)]
         )
-
-    async def _answered(self, batch: PreparedBatch) -> tuple[dict[str, Array], float]:
-        """As `_send`. Which version it came from is asked when its place is free again."""
-        answer = await self._send(batch)
-        await self._parts.servers.confirm(self._claim.configuration)
-        return answer
 
     async def _send(self, batch: PreparedBatch) -> tuple[dict[str, Array], float]:
         """The answer and how long it took.

@@ -129,7 +129,9 @@ class Pipeline:
 
     async def _tried(self, batch: PreparedBatch, attempt: int) -> None:
         try:
-            await self._store(await self._call.outcomes(batch))
+            with self._storing.expecting():
+                outcomes = await self._call.outcomes(batch)
+            await self._store(outcomes)
         except _NOT_OF_A_ROW:
             raise
         except Exception as error:  # a fault of ours too costs the row it belongs to, and never goes round for ever

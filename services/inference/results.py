@@ -1,78 +1,25 @@
-"""Storing what batches gave: outcomes, detections, what the alignment shows of them and the counters, in one
-transaction."""
+"""What batches gave, as it is stored: outcomes, detections, what the alignment shows of them, and their counts."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.inference import segments
 from services.inference.decoders.base import Attributes, Found
 from services.inference.failures import RowFailed
 from services.inference.inputs import Prepared
-from services.inference.inputs.content import Facts
 from services.inference.recipe import recipe_key
 from services.inference.segments import Claim
 from services.inference.trace import worker_of
 from shared.alignment import Selection, select
 from shared.annotations import Annotation
-from shared.database.driver import driver_of
-from shared.database.ledger import LedgerPlace, add_to_ledger
 from shared.fingerprint import fingerprint
 
 Record: TypeAlias = tuple[Any, ...]
-_COLUMNS: Mapping[str, Sequence[str]] = {
-    "row_outcomes": (
-        "model_run_id",
-        "workspace_id",
-        "segment_id",
-        "execution",
-        "data_row_id",
-        "state",
-        "stage",
-        "code",
-        "detail",
-        "attempts",
-        "detections",
-        "timings",
-        "fingerprint",
-    ),
-    "detections": (
-        "model_run_id",
-        "workspace_id",
-        "data_row_id",
-        "ordinal",
-        "model_class",
-        "confidence",
-        "area",
-        "attributes",
-        "annotation",
-    ),
-    "withheld_detections": (
-        "model_run_id",
-        "workspace_id",
-        "data_row_id",
-        "ordinal",
-        "model_class",
-        "confidence",
-        "area",
-        "attributes",
-        "annotation",
-    ),
-    "row_projections": (
-        "model_run_id",
-        "alignment_version",
-        "data_row_id",
-        "workspace_id",
-        "shown",
-        "uncertainty",
-    ),
-}
+_TABLES = ("row_outcomes", "detections", "withheld_detections", "row_projections")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +57,7 @@ class Outcomes:
     """What batches of one claim leave in the tables, as records ready to be copied there."""
 
     claim: Claim
-    records: dict[str, list[Record]] = field(default_factory=lambda: {table: [] for table in _COLUMNS})
+    records: dict[str, list[Record]] = field(default_factory=lambda: {table: [] for table in _TABLES})
     ledger: Counter[tuple[str, str]] = field(default_factory=Counter)
     first_read: list[Prepared] = field(default_factory=list)
     succeeded: int = 0
@@ -120,6 +67,10 @@ class Outcomes:
     @property
     def failed(self) -> int:
         return len(self.failures)
+
+    @property
+    def rows(self) -> int:
+        return self.succeeded + self.failed
 
     @classmethod
     def of(cls, claim: Claim, succeeded: Sequence[Succeeded], failed: Sequence[Failed] = ()) -> "Outcomes":
@@ -213,70 +164,3 @@ class _Annotations:
         if annotation is not self._last:
             self._last, self._json = annotation, annotation.model_dump_json(exclude_none=True)
         return self._json
-
-
-async def store(session: AsyncSession, outcomes: Outcomes) -> None:
-    """Write them and their counters. Raises LeaseLost, and then nothing was written."""
-    # The segment first: whoever lost the lease must leave nothing behind.
-    await segments.lock(session, outcomes.claim)
-    connection = await driver_of(session)
-    for table, records in outcomes.records.items():
-        if records:
-            await connection.copy_records_to_table(table, records=records, columns=_COLUMNS[table])
-    claim = outcomes.claim
-    place = LedgerPlace(claim.model_run_id, claim.alignment.version, claim.segment_id, claim.workspace_id)
-    await add_to_ledger(session, place, outcomes.ledger)
-    await _write_facts(session, outcomes.first_read)
-    await _count(session, outcomes)
-
-
-async def _write_facts(session: AsyncSession, rows: Sequence[Prepared]) -> None:
-    """What the first reader found out about a content is written once."""
-    if not rows:
-        return
-    facts: list[Facts] = [row.facts for row in rows]
-    await session.execute(
-        # Locked by id: another run may be the first reader of the same ones just now.
-        text("""
-            WITH unread AS (
-                SELECT data_row_id AS id FROM data_row_contents
-                WHERE data_row_id = ANY(CAST(:ids AS uuid[])) AND sha256 IS NULL
-                ORDER BY data_row_id FOR UPDATE
-            )
-            UPDATE data_row_contents c
-            SET sha256 = f.sha256, mime_type = f.mime_type, byte_size = f.byte_size,
-                width = f.width, height = f.height, length = f.length, read_at = now()
-            FROM unnest(CAST(:ids AS uuid[]), CAST(:sha256 AS bytea[]), CAST(:mime_types AS text[]),
-                        CAST(:sizes AS bigint[]), CAST(:widths AS int[]), CAST(:heights AS int[]),
-                        CAST(:lengths AS int[]))
-                AS f(id, sha256, mime_type, byte_size, width, height, length)
-            JOIN unread USING (id)
-            WHERE c.data_row_id = f.id
-        """),
-        {
-            "ids": [row.content.data_row_id for row in rows],
-            "sha256": [row.content.sha256 for row in rows],
-            "mime_types": [fact.mime_type for fact in facts],
-            "sizes": [fact.byte_size for fact in facts],
-            "widths": [fact.width for fact in facts],
-            "heights": [fact.height for fact in facts],
-            "lengths": [fact.length for fact in facts],
-        },
-    )
-
-
-async def _count(session: AsyncSession, outcomes: Outcomes) -> None:
-    await session.execute(
-        text("""
-            UPDATE segments
-            SET succeeded = succeeded + :succeeded, failed = failed + :failed, detections = detections + :detections,
-                suspect_data_row_id = NULL, suspect_leases = 0
-            WHERE id = :id
-        """),
-        {
-            "id": outcomes.claim.segment_id,
-            "succeeded": outcomes.succeeded,
-            "failed": outcomes.failed,
-            "detections": len(outcomes.records["detections"]),
-        },
-    )

@@ -19,6 +19,7 @@ from services.inference.metrics import ROWS, timed
 from services.inference.recipe import recipe_key
 from services.inference.segments import Claim, LeaseLost
 from shared.alignment import Alignment, Selection, select
+from shared.database.driver import driver_of
 from shared.database.known_results import Known, Question, find_known
 from shared.database.ledger import LedgerPlace, add_to_ledger
 from shared.detections import StoredDetection
@@ -180,7 +181,7 @@ class _Copy:
             counts.update(selection.ledger)
         claim = self._claim
         place = LedgerPlace(claim.model_run_id, claim.alignment.version, claim.segment_id, claim.workspace_id)
-        await add_to_ledger(session, place, counts)
+        await add_to_ledger(await driver_of(session), place, counts)
 
 
 def _pairs(known: Sequence[Known]) -> dict[str, list[UUID]]:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.inference import runs
 from shared.alignment import Alignment
 from shared.database.alignments import read_alignment
+from shared.database.driver import Driver
 from shared.database.tables import ModelRunRow
 from shared.database.unit_of_work import UnitOfWork
 from shared.database.withholding import find_withheld
@@ -110,7 +111,7 @@ _PENDING = text("""
     ORDER BY wanted.place
 """)
 
-_LOCK = text("SELECT 1 FROM segments WHERE id = :id AND generation = :generation AND state = 'leased' FOR UPDATE")
+_LOCK = "SELECT 1 FROM segments WHERE id = $1 AND generation = $2 AND state = 'leased' FOR UPDATE"
 
 # Locked by id, as everywhere: a cancel locks the same ones.
 _HEARTBEAT = text("""
@@ -192,8 +193,14 @@ async def _read(session: AsyncSession, run: ModelRunRow) -> tuple[Alignment, Run
 
 async def lock(session: AsyncSession, claimed: Claim) -> None:
     """Hold the segment until commit, as the first statement of a transaction that writes for it."""
-    found = await session.scalar(_LOCK, {"id": claimed.segment_id, "generation": claimed.generation})
-    if found is None:
+    found = await (await session.connection()).exec_driver_sql(_LOCK, claimed.lease)
+    if found.scalar() is None:
+        raise LeaseLost
+
+
+async def lock_driven(driver: Driver, claimed: Claim) -> None:
+    """The same in a transaction without a session."""
+    if await driver.fetchval(_LOCK, *claimed.lease) is None:
         raise LeaseLost
 
 

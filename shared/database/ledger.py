@@ -4,18 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from shared.database.driver import Driver
 
-_ADD = text("""
+_ADD = """
     INSERT INTO ledger_counts
         (model_run_id, alignment_version, segment_id, workspace_id, model_class, reason, count)
-    SELECT :run, :version, :segment, :workspace, added.model_class, added.reason, added.count
-    FROM unnest(CAST(:classes AS text[]), CAST(:reasons AS text[]), CAST(:counts AS int[]))
-        AS added(model_class, reason, count)
+    SELECT $1, $2, $3, $4, added.model_class, added.reason, added.count
+    FROM unnest($5::text[], $6::text[], $7::int[]) AS added(model_class, reason, count)
     ON CONFLICT (model_run_id, alignment_version, segment_id, model_class, reason)
     DO UPDATE SET count = ledger_counts.count + excluded.count
-""")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +26,10 @@ class LedgerPlace:
     workspace_id: UUID
 
 
-async def add_to_ledger(session: AsyncSession, place: LedgerPlace, counts: Mapping[tuple[str, str], int]) -> None:
-    """`counts` by model class and reason."""
+async def add_to_ledger(driver: Driver, place: LedgerPlace, counts: Mapping[tuple[str, str], int]) -> None:
+    """`counts` by model class and reason. Within the driver's transaction."""
     if not counts:
         return
-    await session.execute(
-        _ADD,
-        {
-            "run": place.model_run_id,
-            "version": place.alignment_version,
-            "segment": place.segment_id,
-            "workspace": place.workspace_id,
-            "classes": [model_class for model_class, _ in counts],
-            "reasons": [reason for _, reason in counts],
-            "counts": list(counts.values()),
-        },
-    )
+    where = (place.model_run_id, place.alignment_version, place.segment_id, place.workspace_id)
+    classes, reasons = [model_class for model_class, _ in counts], [reason for _, reason in counts]
+    await driver.execute(_ADD, *where, classes, reasons, list(counts.values()))

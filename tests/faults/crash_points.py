@@ -7,12 +7,13 @@ import functools
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import sqlalchemy.event
 from sqlalchemy.orm import Session
 
-from services.inference import results
+from services.inference import writing
 from services.inference.servers import Servers
 from shared.contracts.event import Event
 from shared.database.unit_of_work import UnitOfWork
@@ -68,12 +69,7 @@ POINTS: Mapping[str, Callable[[Pass], None]] = {
 
 
 def _watch_commits(which: str, passed: Pass) -> None:
-    store, emit = results.store, UnitOfWork.emit
-
-    @functools.wraps(store)
-    async def marked_store(session: Any, *rest: Any, **named: Any) -> Any:
-        session.sync_session.info[_WRITES] = True
-        return await store(session, *rest, **named)
+    emit = UnitOfWork.emit
 
     @functools.wraps(emit)
     def marked_emit(self: UnitOfWork, event: Event) -> None:
@@ -84,12 +80,13 @@ def _watch_commits(which: str, passed: Pass) -> None:
         if session.info.get(_WRITES):
             passed()
 
-    results.store = marked_store
+    # Results have a transaction of their own: `write` ends before its commit, `store` after it.
+    _wrap(writing, "write" if which == "before_commit" else "store", after=passed)
     UnitOfWork.emit = marked_emit  # type: ignore[method-assign]
     sqlalchemy.event.listen(Session, which, committing)
 
 
-def _wrap(owner: type, name: str, *, before: Pass = lambda: None, after: Pass = lambda: None) -> None:
+def _wrap(owner: type | ModuleType, name: str, *, before: Pass = lambda: None, after: Pass = lambda: None) -> None:
     original: Callable[..., Awaitable[Any]] = getattr(owner, name)
 
     @functools.wraps(original)

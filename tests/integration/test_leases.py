@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from services.api.access.principal import Principal, Role
 from services.api.model_runs.cancel import cancel_model_run
-from services.inference import results, segments
+from services.inference import segments, writing
 from services.inference.failures import RowFailed
 from services.inference.results import Failed, Outcomes
 from services.inference.segments import Claim, LeaseLost
@@ -48,9 +48,8 @@ async def execute(world: World, statement: str, **parameters: Any) -> None:
 
 async def store(world: World, claim: Claim, *rows: UUID, failed: tuple[UUID, ...] = ()) -> None:
     bad = [Failed(row, RowFailed("decode", "undecodable_text", "no text")) for row in failed]
-    async with world.sessions.begin() as session:
-        seen = replace(claim, alignment=ALIGNMENT)
-        await results.store(session, Outcomes.of(seen, [succeeded(row) for row in rows], bad))
+    seen = replace(claim, alignment=ALIGNMENT)
+    await writing.store(world.sessions, Outcomes.of(seen, [succeeded(row) for row in rows], bad))
 
 
 async def finish(world: World, signals: Signals, claim: Claim) -> None:

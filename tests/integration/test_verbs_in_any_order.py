@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from services.api.model_runs.transitions import MOVES
-from services.inference import results, runs, segments
+from services.inference import runs, segments, writing
 from services.inference.failures import RowFailed
 from services.inference.results import Failed, Outcomes
 from services.inference.segments import Claim, LeaseLost
@@ -100,9 +100,8 @@ class Chance:
         good = [row for row in rows if row not in bad]
         holds = await self._holds(claim)
         try:
-            async with self.world.sessions.begin() as session:
-                failed = [Failed(row, RowFailed("decode", "undecodable_text", "no text")) for row in bad]
-                await results.store(session, Outcomes.of(claim, [succeeded(row) for row in good], failed))
+            failed = [Failed(row, RowFailed("decode", "undecodable_text", "no text")) for row in bad]
+            await writing.store(self.world.sessions, Outcomes.of(claim, [succeeded(row) for row in good], failed))
         except LeaseLost:
             assert not holds
             return "stored too late"

@@ -13,6 +13,7 @@ from shared.alignment import select as select_shown
 from shared.annotations import Annotation, BoundingBox, Classification
 from shared.contracts.event import RunState
 from shared.database.alignments import read_alignment
+from shared.database.driver import driver_of
 from shared.database.engine import Sessions
 from shared.database.ledger import LedgerPlace, add_to_ledger
 from shared.database.run_events import state_event
@@ -113,7 +114,7 @@ class FakeWorker:
                         segment.detections += len(detections)
                 place = LedgerPlace(run_id, run.alignment_version, segment.id, segment.workspace_id)
                 await session.flush()
-                await add_to_ledger(session, place, ledger)
+                await add_to_ledger(await driver_of(session), place, ledger)
 
     async def end(self, run_id: UUID, state: RunState = "completed") -> None:
         """Close the segments and the run, with the terminal event."""

@@ -9,7 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.api.model_runs.queries import counters_now
 from shared.contracts.events import TERMINAL_STATES
 from shared.contracts.resources import PreviewSummary
-from shared.database.tables import DataRowRow, DetectionRow, ModelRunRow, ProjectRow, RowOutcomeRow, SegmentRow
+from shared.database.tables import (
+    DataRowRow,
+    DetectionRow,
+    LedgerCountRow,
+    ModelRunRow,
+    ProjectRow,
+    RowOutcomeRow,
+    RowProjectionRow,
+    SegmentRow,
+)
 from shared.errors import NotFound
 from shared.snapshots import preview_summary_of
 
@@ -109,7 +118,7 @@ async def list_sample(session: AsyncSession, preview: ModelRunRow) -> list[UUID]
 
 async def delete_preview(session: AsyncSession, preview: ModelRunRow) -> None:
     """With all that belongs to it; what has no key of the run goes first."""
-    for table in (DetectionRow, RowOutcomeRow):
+    for table in (DetectionRow, RowOutcomeRow, RowProjectionRow, LedgerCountRow):
         await session.execute(
             delete(table).where(table.workspace_id == preview.workspace_id, table.model_run_id == preview.id)
         )

@@ -47,7 +47,7 @@ async def store(session: AsyncSession, run: ModelRunRow, version: int, seen: Seq
         for place, count in view.ledger.items():
             counts[place] += count
     # Not by segment, as a worker does: who re-projects goes by data rows.
-    await add_to_ledger(session, LedgerPlace(run.id, version, run.id, run.workspace_id), counts)
+    await add_to_ledger(await driver_of(session), LedgerPlace(run.id, version, run.id, run.workspace_id), counts)
 
 
 async def store_rows(

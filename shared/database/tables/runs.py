@@ -224,7 +224,7 @@ class RowProjectionRow(Base):
 
     __tablename__ = "row_projections"
 
-    model_run_id: Mapped[UUID] = mapped_column(ForeignKey("model_runs.id", ondelete="CASCADE"), primary_key=True)
+    model_run_id: Mapped[UUID] = mapped_column(primary_key=True)
     alignment_version: Mapped[int] = mapped_column(primary_key=True)
     data_row_id: Mapped[UUID] = mapped_column(primary_key=True)
     workspace_id: Mapped[UUID]
@@ -254,7 +254,7 @@ class LedgerCountRow(Base):
 
     __tablename__ = "ledger_counts"
 
-    model_run_id: Mapped[UUID] = mapped_column(ForeignKey("model_runs.id", ondelete="CASCADE"), primary_key=True)
+    model_run_id: Mapped[UUID] = mapped_column(primary_key=True)
     alignment_version: Mapped[int] = mapped_column(primary_key=True)
     segment_id: Mapped[UUID] = mapped_column(primary_key=True)
     model_class: Mapped[str] = mapped_column(primary_key=True)

@@ -3,31 +3,30 @@
 import asyncio
 from typing import Any
 
-import sqlalchemy.event
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-
-from services.inference import results
+from services.inference import writing
+from services.inference.results import Outcomes
+from shared.database.driver import driver_transaction
+from shared.database.engine import Sessions
 from tests.faults.defects.base import close_whatever_is_left
 
 
 def apply() -> None:
     close_whatever_is_left()
-    count = results._count
+    count, store = writing._count, writing.store
 
-    async def count_apart(session: AsyncSession, *rest: Any) -> None:
-        sessions = async_sessionmaker(session.bind)
+    async def count_nothing(*arguments: Any) -> None:
+        del arguments
 
+    async def store_and_count_later(sessions: Sessions, outcomes: Outcomes) -> None:
         async def later() -> None:
-            async with sessions.begin() as another:
-                await count(another, *rest)
+            async with driver_transaction(sessions) as driver:
+                await count(driver, outcomes)
 
-        def committed(of: object) -> None:
-            del of
-            _under_way.add(asyncio.get_running_loop().create_task(later()))
+        await store(sessions, outcomes)
+        _under_way.add(asyncio.create_task(later()))
 
-        sqlalchemy.event.listen(session.sync_session, "after_commit", committed, once=True)
-
-    setattr(results, "_count", count_apart)  # noqa: B010
+    writing._count = count_nothing
+    writing.store = store_and_count_later
 
 
 _under_way: set[asyncio.Task[None]] = set()
