@@ -224,8 +224,9 @@ def select(detections: Sequence[Seen], alignment: Alignment) -> Selection:
                 _note(reasons, detection.ordinal, outcome)
     if alignment.counts:
         candidates = _within_counts(candidates, reasons)
-    candidates.sort(key=_place)
-    if alignment.answers:
+    if len(candidates) > 1:
+        candidates.sort(key=_place)
+    if len(candidates) > 1 and alignment.answers:
         candidates = _without_conflicts(candidates, reasons)
     visible = {candidate.detection.ordinal for candidate in candidates}
     dropped = {ordinal: reason for ordinal, reason in reasons.items() if ordinal not in visible}

@@ -19,7 +19,8 @@ from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, TimeoutError
+from redis.exceptions import BusyLoadingError, ConnectionError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from shared.contracts.jobs import RING, Doorbell
 from shared.telemetry import logger
@@ -31,7 +32,7 @@ _LEAST_PAUSE_SECONDS = 0.005
 _RESTART_SECONDS = 1.0
 _RETRY_ON: list[type[Exception]] = [
     ConnectionError,
-    TimeoutError,
+    RedisTimeout,
     BusyLoadingError,
     OSError,
 ]

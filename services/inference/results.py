@@ -22,7 +22,7 @@ Record: TypeAlias = tuple[Any, ...]
 _TABLES = ("row_outcomes", "detections", "withheld_detections", "row_projections")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Succeeded:
     row: Prepared
     found: Sequence[Found]
@@ -119,7 +119,8 @@ class Outcomes:
             selection = select(shown, claim.alignment)
             mark = fingerprint(recipe, content.sha256) if recipe and not withheld else None
             self._add_row(one, len(shown), selection, mark)
-            self.ledger.update(selection.ledger)
+            for place, count in selection.ledger.items():
+                self.ledger[place] += count
             self.records["withheld_detections" if withheld else "detections"] += [
                 (
                     claim.model_run_id,

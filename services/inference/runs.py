@@ -1,8 +1,9 @@
 """Moves of a run that workers make: started, stalled and back, ended. The run's row is locked before its stream."""
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, select, text, update
+from sqlalchemy import Row, exists, func, select, text, update
 
 from shared.contracts.event import RunState
 from shared.contracts.run_verbs import OPEN
@@ -49,13 +50,12 @@ async def start(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:
     return run
 
 
-async def segment_ended(work: UnitOfWork, model_run_id: UUID, segment_id: UUID) -> None:
-    """Add the segment's counters to the run; end the run when it was the last one."""
+async def segment_ended(work: UnitOfWork, model_run_id: UUID, ended: Row[Any]) -> None:
+    """Add the counters of the segment that ended to the run; end the run when it was the last one."""
     # Locked before it is asked whether others are open, so that exactly one worker sees none.
     run = await _locked(work, model_run_id)
     if run is None:
         return
-    ended = await work.session.get_one(SegmentRow, segment_id, populate_existing=True)
     run.succeeded += ended.succeeded
     run.failed += ended.failed
     run.skipped += ended.skipped

@@ -102,7 +102,7 @@ _TAKE = text("""
         takeovers = s.takeovers + (free.state = 'leased')::int
     FROM free WHERE s.id = free.id
     RETURNING s.id, s.generation, s.workspace_id, s.project_id, s.execution, s.data_row_ids, free.state = 'leased',
-              s.suspect_data_row_id, s.suspect_leases, s.earlier_attempts
+              s.suspect_data_row_id, s.suspect_leases, s.succeeded + s.failed + s.skipped = 0, s.earlier_attempts
 """)
 
 _PENDING = text("""
@@ -136,7 +136,8 @@ _SUSPECT = text("""
 
 _CLOSE = text("""
     UPDATE segments SET state = 'done', holder = NULL, finished_at = clock_timestamp() WHERE id = :id
-    RETURNING succeeded + failed + skipped = cardinality(data_row_ids)
+    RETURNING succeeded, failed, skipped, detections,
+              succeeded + failed + skipped = cardinality(data_row_ids) AS is_whole
 """)
 
 
@@ -158,8 +159,10 @@ async def claim(
             raise LeaseLost
         alignment, configuration = await _read(work.session, run)
         segment_id, generation, workspace_id, project_id, execution, rows, taken_over, *suspicion, earlier = taken
-        suspect, suspect_leases = suspicion
-        pending = tuple(await work.session.scalars(_PENDING, {"ids": rows, "run": model_run_id}))
+        suspect, suspect_leases, is_untouched = suspicion
+        # Outcomes are committed together with these counts.
+        left = rows if is_untouched else await work.session.scalars(_PENDING, {"ids": rows, "run": model_run_id})
+        pending = tuple(left)
         return Claim(
             segment_id=segment_id,
             generation=generation,
@@ -240,7 +243,7 @@ async def finish(work: UnitOfWork, claimed: Claim) -> None:
     Raises RowsLeft when some have none: whoever takes the segment next does them.
     """
     await lock(work.session, claimed)
-    is_whole = await work.session.scalar(_CLOSE, {"id": claimed.segment_id})
-    if not is_whole:
+    ended = (await work.session.execute(_CLOSE, {"id": claimed.segment_id})).one()
+    if not ended.is_whole:
         raise RowsLeft
-    await runs.segment_ended(work, claimed.model_run_id, claimed.segment_id)
+    await runs.segment_ended(work, claimed.model_run_id, ended)

@@ -20,7 +20,7 @@ from services.inference.results import Outcomes
 from services.inference.segments import Claim, LeaseLost
 from shared.database.engine import DATABASE_ERRORS
 
-_GATHER_SECONDS = 0.02
+_GATHER_SECONDS = 0.04
 _ENOUGH_ROWS = 256
 
 _Waiting: TypeAlias = tuple[Outcomes, asyncio.Future[None]]

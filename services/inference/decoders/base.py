@@ -14,7 +14,7 @@ from shared.annotations import Annotation
 Attributes: TypeAlias = Mapping[str, str | float | bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """One thing the model saw, in image pixels or code points. `confidence` from 0 to 1.
 

@@ -26,16 +26,21 @@ def decode(
     rows = outputs[parameters.scores]
     if rows.shape != (len(placements), len(model.classes)):
         raise BadModelOutput(f"expected {len(model.classes)} scores a row, got shape {list(rows.shape)}")
-    return [surest_classes(model, row) for row in activated(rows, parameters.activation)]
+    return surest_classes(model, activated(rows, parameters.activation))
 
 
-def surest_classes(model: ServedModel, row: Array) -> list[Found]:
-    """`row` holds a confidence for each class."""
-    surest = np.argsort(-row, kind="stable")[: model.card.top_k]
+def surest_classes(model: ServedModel, rows: Array) -> list[list[Found]]:
+    """`rows` hold a confidence for each class."""
+    surest = np.argsort(-rows, axis=-1, kind="stable")[:, : model.card.top_k]
+    confidences = np.take_along_axis(rows, surest, axis=-1)
+    enough = confidences >= model.card.floor
     return [
-        Found(model.classes[int(index)], float(row[index]), _WHOLE)
-        for index in surest
-        if row[index] >= model.card.floor
+        [
+            Found(model.classes[place], confidence, _WHOLE)
+            for place, confidence, is_enough in zip(*row, strict=True)
+            if is_enough
+        ]
+        for row in zip(surest.tolist(), confidences.astype(float).tolist(), enough.tolist(), strict=True)
     ]
 
 

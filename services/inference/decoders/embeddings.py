@@ -44,7 +44,7 @@ def decode(
     if not lengths.all():
         raise BadModelOutput("an embedding of length zero has no direction")
     confidences = _confidences(parameters, vectors / lengths @ criteria.T)
-    return [surest_classes(model, row) for row in confidences]
+    return surest_classes(model, confidences)
 
 
 def _confidences(parameters: EmbeddingParameters, cosines: Array) -> Array:

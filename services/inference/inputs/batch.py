@@ -18,7 +18,7 @@ _ALIGNMENT = 64
 _Shapes: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prepared:
     """A row that is in the batch's memory."""
 

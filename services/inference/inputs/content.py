@@ -16,6 +16,7 @@ from shared.object_store import ObjectStore, key_of
 
 _PAUSES_SECONDS = (0.2, 1.0)
 _SHORT = 16 * 1024
+_FEW_BYTES = 256
 
 # A statement for each few hundred rows. Long texts are read when their turn comes: many at once could be any size.
 _FIND = f"""
@@ -25,7 +26,8 @@ _FIND = f"""
 """
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as nothing that is made for each row: a frozen one takes three times as long to make.
+@dataclass(slots=True)
 class Stored:
     """Where a row's content is; with neither `uri` nor `text` it is a long text that is still to be read.
 
@@ -50,7 +52,7 @@ class Stored:
         return MAX_BYTES if self.byte_size is None else min(self.byte_size, MAX_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Content:
     data_row_id: UUID
     body: bytes
@@ -59,10 +61,12 @@ class Content:
 
     def without_body(self) -> "Content":
         """What is still wanted once it is prepared: a body may be large."""
+        if len(self.body) <= _FEW_BYTES:
+            return self
         return Content(self.data_row_id, b"", self.sha256, self.first_read)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Facts:
     """Written once to `data_row_contents`; pixels of the oriented image, or code points of the text."""
 

@@ -24,7 +24,7 @@ def prepare(model: ServedModel, body: bytes, memory: BatchMemory) -> tuple[Place
     count = len(read)
     length = max(_SHORTEST, 1 << (count - 1).bit_length())
     slots = memory.row({how.text: "UINT8", how.length: "INT32"}, {how.text: (length,), how.length: (1,)})
-    slots[how.text][:count], slots[how.text][count:] = np.frombuffer(read, np.uint8), 0
+    slots[how.text][...] = np.frombuffer(read.ljust(length, b"\0"), np.uint8)
     slots[how.length][...] = count
     read_to = None if len(seen) == len(text) else len(seen)
     return Placement(Canvas(length=len(text)), read_to=read_to), text_facts(body, text)

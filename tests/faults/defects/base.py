@@ -36,6 +36,7 @@ def replace(original: Any, by: Any, package: str = "services") -> None:
 
 def close_whatever_is_left() -> None:
     """A segment whose counters are wrong is never closed: that guard would hide the defect that made them so."""
-    segments._CLOSE = text(
-        "UPDATE segments SET state = 'done', finished_at = clock_timestamp() WHERE id = :id RETURNING 1"
-    )
+    segments._CLOSE = text("""
+        UPDATE segments SET state = 'done', finished_at = clock_timestamp() WHERE id = :id
+        RETURNING succeeded, failed, skipped, detections, true AS is_whole
+    """)
