@@ -28,6 +28,8 @@ from shared.tracing import span, unseen
 _LEASES_A_ROW_MAY_COST = 3
 # A trace with every batch of a million rows could not be looked at.
 _BATCHES_TRACED = 16
+_STORED_TOGETHER = 3
+"""Of a lane's places, the part whose batches are stored without waiting for more."""
 
 _NOT_OF_A_ROW: tuple[type[Exception], ...] = (LeaseLost, PartAway, ModelUnusable, Stopped, *DATABASE_ERRORS)
 
@@ -57,7 +59,7 @@ class Pipeline:
         self._claim = claim
         self._intake = Intake(machinery, model, machinery.servers.memory(claim.configuration))
         self._call = ModelCall(machinery, claim, model)
-        self._storing = Storing(machinery, claim)
+        self._storing = Storing(machinery, claim, lane.places.limit // _STORED_TOGETHER)
         self._lane = lane
         self._stopping = False
         self._is_stalled = claim.was_stalled

@@ -21,17 +21,17 @@ from services.inference.segments import Claim, LeaseLost
 from shared.database.engine import DATABASE_ERRORS
 
 _GATHER_SECONDS = 0.04
-_ENOUGH_ROWS = 256
 
 _Waiting: TypeAlias = tuple[Outcomes, asyncio.Future[None]]
 
 
 class Storing:
-    """Of one claim."""
+    """Of one claim. `enough` batches wait for no other: those that wait must not keep the next from being prepared."""
 
-    def __init__(self, parts: Machinery, claim: Claim) -> None:
+    def __init__(self, parts: Machinery, claim: Claim, enough: int) -> None:
         self._parts = parts
         self._claim = claim
+        self._enough = enough
         self._turn = asyncio.Lock()
         self._waiting: list[_Waiting] = []
         self._expected = 0
@@ -63,7 +63,7 @@ class Storing:
         """Until nothing more is expected, or enough is here, or a moment has passed."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_GATHER_SECONDS):
-                while self._expected and sum(one.rows for one, _ in self._waiting) < _ENOUGH_ROWS:
+                while self._expected and len(self._waiting) < self._enough:
                     self._changed.clear()
                     await self._changed.wait()
 
