@@ -93,19 +93,35 @@ class Pipeline:
             async with asyncio.TaskGroup() as portions, aclosing(self._intake.portions(rows)) as found:
                 async for portion in found:
                     place = await self._lane.places.take()
-                    _start(portions, self._begin(portion, batches, place), place)
+                    self._start(portions, self._begin(portion, batches, place), place)
                     if self._stopping:
                         return
             for batch in self._intake.rest():
                 its = await self._lane.places.take()
-                _start(batches, self._end(batch), its)
+                self._start(batches, self._end(batch), its)
             self._lane.begun.set()
+
+    def _start(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], place: Place) -> None:
+        """With a place that is free when the work is over, however it ends."""
+        try:
+            task = group.create_task(work)
+        except RuntimeError:  # the group is over: another batch of it failed
+            work.close()
+            place.free()
+            return
+
+        def ended(_: asyncio.Task[None]) -> None:
+            place.free()
+            self._storing.ends()
+
+        self._storing.begins()
+        task.add_done_callback(ended)
 
     async def _begin(self, portion: Portion, batches: asyncio.TaskGroup, place: Place) -> None:
         """Fetch and prepare. The first batch that comes of it gets the portion's place."""
         for batch in await self._prepared(portion):
             its = place.hand_over() if place.is_held else await self._lane.places.take()
-            _start(batches, self._end(batch), its)
+            self._start(batches, self._end(batch), its)
 
     async def _prepared(self, portion: Portion) -> list[PreparedBatch]:
         if self._stopping:
@@ -131,9 +147,7 @@ class Pipeline:
 
     async def _tried(self, batch: PreparedBatch, attempt: int) -> None:
         try:
-            with self._storing.expecting():
-                outcomes = await self._call.outcomes(batch)
-            await self._store(outcomes)
+            await self._store(await self._call.outcomes(batch))
         except _NOT_OF_A_ROW:
             raise
         except Exception as error:  # a fault of ours too costs the row it belongs to, and never goes round for ever
@@ -190,17 +204,6 @@ class Pipeline:
         if self._is_stalled and outcomes.succeeded:
             self._is_stalled = False
             await self._lane.on_woken(self._claim)
-
-
-def _start(group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], place: Place) -> None:
-    """With a place that is free when the work is over, however it ends."""
-    try:
-        task = group.create_task(work)
-    except RuntimeError:  # the group is over: another batch of it failed
-        work.close()
-        place.free()
-    else:
-        task.add_done_callback(lambda _: place.free())
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,12 +1,11 @@
 """Group commit: batches that are finished while a commit is under way are stored together in the next one.
 
 Of one segment only one transaction can write at a time anyway, since each begins with the segment's lock. What a commit
-costs is shared by its batches, so one waits a moment for those that are with the model.
+costs is shared by its batches, so one waits a moment for those that are under way.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TypeAlias
 
 import asyncpg
@@ -34,18 +33,16 @@ class Storing:
         self._enough = enough
         self._turn = asyncio.Lock()
         self._waiting: list[_Waiting] = []
-        self._expected = 0
+        self._under_way = 0
         self._changed = asyncio.Event()
 
-    @contextmanager
-    def expecting(self) -> Iterator[None]:
-        """A batch is with the model: what is stored meanwhile may wait a moment for it."""
-        self._expected += 1
-        try:
-            yield
-        finally:
-            self._expected -= 1
-            self._changed.set()
+    def begins(self) -> None:
+        """Something that will be stored soon: what is stored meanwhile may wait a moment for it."""
+        self._under_way += 1
+
+    def ends(self) -> None:
+        self._under_way -= 1
+        self._changed.set()
 
     async def store(self, outcomes: Outcomes) -> None:
         """Returns when they are committed. Raises LeaseLost, Unstorable, or what a lost connection raises; for what a
@@ -60,10 +57,10 @@ class Storing:
         await stored
 
     async def _gather(self) -> None:
-        """Until nothing more is expected, or enough is here, or a moment has passed."""
+        """Until all that is under way is here, or enough, or a moment has passed."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_GATHER_SECONDS):
-                while self._expected and len(self._waiting) < self._enough:
+                while len(self._waiting) < min(self._under_way, self._enough):
                     self._changed.clear()
                     await self._changed.wait()
 
