@@ -1,11 +1,10 @@
 """A segment's counters are written after the rows are committed, in a transaction of its own."""
 
 import asyncio
-from typing import Any
 
 from services.inference import writing
 from services.inference.results import Outcomes
-from shared.database.driver import driver_transaction
+from shared.database.driver import Driver, driver_transaction
 from shared.database.engine import Sessions
 from tests.faults.defects.base import close_whatever_is_left
 
@@ -14,8 +13,8 @@ def apply() -> None:
     close_whatever_is_left()
     count, store = writing._count, writing.store
 
-    async def count_nothing(*arguments: Any) -> None:
-        del arguments
+    async def count_nothing(driver: Driver, outcomes: Outcomes) -> None:
+        del driver, outcomes
 
     async def store_and_count_later(sessions: Sessions, outcomes: Outcomes) -> None:
         async def later() -> None:
