@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from shared.database.engine import Sessions
 
@@ -21,8 +21,11 @@ async def driver_of(session: AsyncSession) -> Driver:
 @asynccontextmanager
 async def driver_transaction(sessions: Sessions) -> AsyncIterator[Driver]:
     """A transaction with no session above it, committed at the end: a session costs more CPU than the statements."""
-    async with sessions.kw["bind"].connect() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
+    engine = sessions().bind
+    if not isinstance(engine, AsyncEngine):
+        raise TypeError("these sessions have no pool of their own")
+    async with engine.connect() as connection:
+        driver: Driver = (await connection.get_raw_connection()).driver_connection
         try:
             async with driver.transaction():
                 yield driver
