@@ -11,6 +11,7 @@ import numpy as np
 
 from services.inference.places import Places
 from services.inference.tensors import NUMPY_TYPES
+from shared.preprocessing import Preprocessing, TextBytes, Tokenized
 from shared.tensors import Tensor
 
 _AN_INSTANCE, _UNKNOWN = 2, 4
@@ -20,15 +21,25 @@ _ENOUGH = 4
 """Batches that keep a model busy while others are prepared and stored. More of them share a commit."""
 
 
-def most_batches(inputs: Sequence[Tensor], size: int) -> int:
+def most_batches(inputs: Sequence[Tensor], size: int, preprocessing: Preprocessing) -> int:
     """Of `size` rows, under way in a lane: small ones are many, large ones take no more memory than they must."""
-    row = 0
+    row, longest = 0, _longest(preprocessing)
     for tensor in inputs:
-        if -1 in tensor.shape:
+        if -1 in tensor.shape and longest is None:
             return _ENOUGH
+        sides = [longest or 1 if side == -1 else side for side in tensor.shape]
         item = _TEXT_BYTES if tensor.datatype == "BYTES" else np.dtype(NUMPY_TYPES[tensor.datatype]).itemsize
-        row += math.prod(tensor.shape) * item
+        row += math.prod(sides) * item
     return max(_ENOUGH, _A_LANE_BYTES // max(row * size, 1))
+
+
+def _longest(preprocessing: Preprocessing) -> int | None:
+    """What a side that is free has at most: rows are padded to a power of two."""
+    if isinstance(preprocessing, TextBytes):
+        return 1 << (preprocessing.max_bytes - 1).bit_length()
+    if isinstance(preprocessing, Tokenized):
+        return 1 << (preprocessing.max_length - 1).bit_length()
+    return None
 
 
 class Calls:

@@ -228,8 +228,8 @@ class Worker:
         instances = await self._parts.servers.instances(claim.configuration)
         self._parts.calls.settle(claim.configuration.triton_model, instances)
         card = claim.configuration.card
-        most = min(self._settings.inference_batches_in_flight, most_batches(card.inputs, card.max_batch_size))
-        lane.places.limit = most * max((instances or 1) // 2, 1)
+        most = most_batches(card.inputs, card.max_batch_size, card.preprocessing)
+        lane.places.limit = min(self._settings.inference_batches_in_flight, most) * max((instances or 1) // 2, 1)
 
     async def _fail(self, model_run_id: UUID, reason: str) -> None:
         async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
