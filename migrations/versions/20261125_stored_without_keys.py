@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from alembic import op
 
 revision: str = "20261125_stored_without_keys"
-down_revision: str | None = "20261125_measures"
+down_revision: str | None = "20261125_processes"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
