@@ -85,7 +85,7 @@ class Storing:
     async def _store_group(self, group: list[_Waiting]) -> None:
         try:
             await self._write([outcomes for outcomes, _ in group])
-        except Exception as error:
+        except Exception as error:  # whoever waits for it is told
             if len(group) == 1 or isinstance(error, (LeaseLost, *DATABASE_ERRORS)):
                 _refuse(group, error)
                 return
