@@ -1,18 +1,34 @@
 """The formats' own libraries open what was exported and see the same (`make .venv-formats/.installed`)."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.api.exchange.formats import FORMATS
+from services.api.exchange.formats.label_studio_config import configuration
 from services.api.exchange.geometry.rasters import rasterised
-from services.api.exchange.masks import bitmap_of, mask_of
-from services.api.exchange.rows import LabelledRow
-from shared.annotations import BoundingBox, Keypoint, Keypoints, Mask, Point, Polygon, PolygonPart
+from services.api.exchange.rows import LabelledRow, LabelRecord, What
+from shared.annotations import (
+    BoundingBox,
+    Keypoint,
+    Keypoints,
+    Mask,
+    Point,
+    Polygon,
+    PolygonPart,
+    Polyline,
+    TextEntity,
+)
+from shared.bitmaps import Bitmap, bitmap_of, mask_of
+from shared.preprocessing import MediaType
 from tests.support.format_libraries import seen_by
-from tests.support.labelled_rows import HEIGHT, WIDTH, row_facts, write
+from tests.support.labelled_rows import HEIGHT, TEXT, WIDTH, label_records, row_facts, vocabulary_of, write
 from tests.support.uploads import label
 
 ROW = row_facts("image")
@@ -41,7 +57,7 @@ def _drawn() -> Mask:
 MASK = _drawn()
 
 
-def _pixels(bitmap: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> list[list[int]]:
+def _pixels(bitmap: Bitmap) -> list[list[int]]:
     rows, columns = bitmap.nonzero()
     return [list(place) for place in sorted(zip(columns.tolist(), rows.tolist(), strict=True))]
 
@@ -87,3 +103,60 @@ def test_pycocotools_loads_results_beside_the_annotations_of_another_export(tmp_
     assert (said["file_name"], said["category"], said["score"]) == (ROW.global_key, "A bounding_box", 0.25)
     assert said["bbox"] == [10.5, 4, 20, 10]
     assert json.loads(results)[0]["score"] == 0.25
+
+
+def _label_studio(folder: Path, media_type: MediaType, what: What, records: Sequence[LabelRecord]) -> dict[str, Any]:
+    (folder / "config.xml").write_text(configuration(vocabulary_of(media_type), media_type))
+    content, _ = write(FORMATS["label_studio"], [LabelledRow(row_facts(media_type), records)], what)
+    (folder / "tasks.json").write_bytes(content)
+    seen: dict[str, Any] = seen_by("label_studio", folder / "config.xml", folder / "tasks.json")
+    return {**seen, "tasks": json.loads(content)}
+
+
+@pytest.mark.parametrize("what", ["labels", "pre_labels"])
+def test_label_studio_finds_nothing_wrong_with_tasks_of_its_configuration(tmp_path: Path, what: What) -> None:
+    answered = [
+        _example(label_records("image", kind, confident=what == "pre_labels"))
+        for kind in ("bounding_box", "polygon", "radio", "checklist", "free_text")
+    ]
+    records = [
+        *answered,
+        label("A bounding_box", BOX),
+        label("A bounding_box", TURNED),
+        label("A polygon", SHAPE),
+        label("A polyline", Polyline(points=((1, 2), (30, 4), (5, 6)))),
+        label("A point", Point(x=1.5, y=2.5)),
+        label("A mask", MASK),
+    ]
+    seen = _label_studio(tmp_path, "image", what, records)
+    assert seen["problems"] == []
+    assert seen["brushes"] == [_pixels(bitmap_of(MASK))]
+    regions = seen["tasks"][0]["annotations" if what == "labels" else "predictions"][0]["result"]
+    upright, turned = [one["value"] for one in regions if one["type"] == "rectanglelabels"][-2:]
+    assert [upright[name] * WIDTH / 100 for name in ("x", "width")] == pytest.approx([10.5, 20])
+    assert [upright[name] * HEIGHT / 100 for name in ("y", "height")] == pytest.approx([4, 10])
+    # The corner of the turned box, which it turns about: 20 x 10 around (20.5, 9), by 30 degrees.
+    assert (turned["x"] * WIDTH / 100, turned["y"] * HEIGHT / 100) == pytest.approx((14.339746, -0.330127), abs=1e-5)
+    assert turned["rotation"] == 30
+
+
+def test_label_studio_finds_nothing_wrong_with_texts(tmp_path: Path) -> None:
+    start = TEXT.index("Köln")
+    entity = label("A text_entity", TextEntity(start=start, end=start + 4), "text")
+    seen = _label_studio(tmp_path, "text", "labels", [entity])
+    assert seen["problems"] == []
+    (region,) = seen["tasks"][0]["annotations"][0]["result"]
+    assert region["value"] == {"start": start, "end": start + 4, "text": "Köln", "labels": ["A text_entity"]}
+
+
+def _example(records: st.SearchStrategy[LabelRecord]) -> LabelRecord:
+    """The first of some that has answers, the same every time."""
+    found: list[LabelRecord] = []
+
+    @settings(max_examples=20, database=None, derandomize=True)
+    @given(records)
+    def draw(record: LabelRecord) -> None:
+        found.append(record)
+
+    draw()
+    return max(found, key=lambda record: len(record.answers))

@@ -12,7 +12,7 @@ from uuid import UUID
 from services.api.exchange.formats.base import Refused
 from services.api.exchange.vocabulary import NestedAnswer, Vocabulary
 from services.api.pointers import escape
-from shared.annotations import Annotation, CheckedOption, Checklist, FeatureType, FreeText, Radio
+from shared.annotations import CLASSIFICATION_TYPES, Annotation, CheckedOption, Checklist, FeatureType, FreeText, Radio
 from shared.answers import Answer
 from shared.ontology import FeatureSchema
 
@@ -34,8 +34,8 @@ class ReadAttributes:
 def read_attributes(
     vocabulary: Vocabulary, feature_id: UUID | None, attributes: Mapping[str, object], pointer: str = "/attributes"
 ) -> ReadAttributes:
-    """Those under a feature. Raises Refused for an option that its classification does not have."""
-    known = {} if feature_id is None else dict(paths(vocabulary, feature_id))
+    """Those under a feature, or the whole data row's. Raises Refused for an option that its classification lacks."""
+    known = dict(_classifications(vocabulary, feature_id, ""))
     found = ReadAttributes()
     for name, value in attributes.items():
         feature = known.get(name)
@@ -71,6 +71,8 @@ def _classifications(
     vocabulary: Vocabulary, parent_id: UUID | None, before: str
 ) -> Iterator[tuple[str, FeatureSchema]]:
     for feature in vocabulary.children(parent_id):
+        if feature.type not in CLASSIFICATION_TYPES:
+            continue
         name = before + escape(feature.name)
         yield name, feature
         for option in vocabulary.children(feature.id):

@@ -1,4 +1,4 @@
-"""Masks as pictures and back. A bitmap is (height, width), 0 and 1."""
+"""Masks as pictures and back."""
 
 import io
 from typing import Any
@@ -6,26 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pycocotools import mask as coco
 
 from services.api.exchange.formats.base import Refused
 from shared.annotations import Mask
+from shared.bitmaps import bitmap_of, mask_of
 from shared.images import UnusableImage, read_header
 
-Bitmap = NDArray[np.uint8]
 Marked = NDArray[np.bool_]
-
-
-def bitmap_of(mask: Mask) -> Bitmap:
-    runs = mask.runs()
-    height, width = mask.size
-    return np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs).reshape(width, height).T
-
-
-def mask_of(bitmap: Bitmap) -> Mask:
-    height, width = bitmap.shape
-    counts: bytes = coco.encode(np.asfortranarray(bitmap))["counts"]
-    return Mask(size=(height, width), counts=counts.decode())
 
 
 def png_of(mask: Mask) -> bytes:

@@ -5,13 +5,14 @@
 
 from collections.abc import Mapping
 
-from services.api.exchange.formats import coco, labelbox, prelabel
+from services.api.exchange.formats import coco, label_studio, labelbox, prelabel
 from services.api.exchange.formats.base import ExchangeFormat
 
 FORMATS: Mapping[str, ExchangeFormat] = {
     "prelabel": prelabel.FORMAT,
     "labelbox": labelbox.FORMAT,
     "coco": coco.FORMAT,
+    "label_studio": label_studio.FORMAT,
 }
 
 __all__ = ["FORMATS", "ExchangeFormat"]

@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 from pydantic import Field, ValidationError
 
-from services.api.exchange.attributes import attributes_of, read_attributes
+from services.api.exchange.attributes import ReadAttributes, attributes_of, read_attributes
 from services.api.exchange.formats.base import (
     ExchangeFormat,
     Exporting,
@@ -66,9 +66,9 @@ class CocoWriter:
         pieces = []
         for one in rows:
             image_id = _image_id(one.row)
-            if self._are_results:
-                self._about.losses.count("empty_rows", "no_images_in_results", not one.labels)
-            else:
+            if self._are_results and not one.labels:
+                self._about.losses.count("empty_rows", "no_images_in_results")
+            if not self._are_results:
                 pieces.append(b"," * bool(self._images) + b"\n" + orjson.dumps(_image(one.row, image_id)))
                 self._images += 1
             for record in one.labels:
@@ -170,7 +170,9 @@ class CocoReader:
         is_prediction = about.what == "pre_labels"
         annotation = coco.read(coco.Reading(raw, target.type, is_prediction, category.keypoints, row, about.losses))
         sent = raw.get("attributes")
-        attributes = read_attributes(about.vocabulary, target.feature_id, sent if isinstance(sent, dict) else {})
+        attributes = ReadAttributes(others=dict(sent) if isinstance(sent, dict) else {})
+        if target.feature_id is not None:
+            attributes = read_attributes(about.vocabulary, target.feature_id, attributes.others)
         extras = {name: value for name, value in raw.items() if name not in _OURS and (name, value) != ("iscrowd", 0)}
         if attributes.others:
             extras["attributes"] = attributes.others

@@ -7,10 +7,9 @@ from functools import singledispatch
 from typing import Any
 
 from services.api.exchange.formats.base import Refused
-from services.api.exchange.geometry.rasters import TooLarge, check_same_size, from_column_runs, rasterised
+from services.api.exchange.geometry.rasters import check_same_size, rasterised
 from services.api.exchange.geometry.rings import clockwise, flat
 from services.api.exchange.losses import Losses
-from services.api.exchange.masks import mask_of
 from services.api.exchange.numbers import array, number, numbers, pairs, whole_number
 from services.api.exchange.rows import RowFacts
 from shared.annotations import (
@@ -25,6 +24,7 @@ from shared.annotations import (
     Polygon,
     PolygonPart,
 )
+from shared.bitmaps import TooLarge, from_column_runs, mask_of
 
 POINT_NAME = "point"
 """What the one keypoint of a point is called."""

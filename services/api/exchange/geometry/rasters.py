@@ -1,4 +1,4 @@
-"""Masks as bitmaps and as row-major runs, which other formats write; COCO's own runs go down the columns."""
+"""Pixels of pictures: the part that a mask covers, and what a polygon covers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as coco
 
-from services.api.exchange import masks
 from services.api.exchange.formats.base import Refused
 from services.api.exchange.geometry.rings import flat
 from services.api.exchange.rows import RowFacts
 from shared.annotations import Canvas, Mask, Polygon
-
-Bitmap = masks.Bitmap
-MOST_PIXELS = 2**26
-"""A bitmap takes a byte a pixel; larger ones are refused rather than held."""
-
-
-class TooLarge(ValueError):
-    """The picture has too many pixels for a bitmap."""
-
-    def __init__(self, height: int, width: int) -> None:
-        super().__init__(f"a mask of {width} x {height} pixels is larger than {MOST_PIXELS} pixels")
+from shared.bitmaps import Bitmap, bitmap_of, check_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +20,6 @@ class Cut:
     left: int
     top: int
     pixels: Bitmap
-
-
-def bitmap_of(mask: Mask) -> Bitmap:
-    """Height x width, 0 and 1. Raises TooLarge."""
-    check_size(*mask.size)
-    return masks.bitmap_of(mask)
 
 
 def cut_out(bitmap: Bitmap) -> Cut | None:
@@ -56,33 +39,6 @@ def pasted(cut: Cut, height: int, width: int) -> Bitmap:
     inside = cut.pixels[top - cut.top : max(height - cut.top, 0), left - cut.left : max(width - cut.left, 0)]
     whole[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
     return whole
-
-
-def row_runs(bitmap: Bitmap) -> list[int]:
-    """Lengths of runs along the rows, of zeros and ones in turn; the first, of zeros, may be empty."""
-    pixels = bitmap.ravel()
-    changes = np.flatnonzero(np.diff(pixels)) + 1
-    runs: list[int] = np.diff([0, *changes.tolist(), pixels.size]).tolist()
-    return [0, *runs] if pixels[0] else runs
-
-
-def from_row_runs(runs: Sequence[int], height: int, width: int) -> Bitmap:
-    """Raises ValueError when the runs do not fill the bitmap, TooLarge when it is too large."""
-    return _filled(runs, height, width).reshape(height, width)
-
-
-def from_column_runs(runs: Sequence[int], height: int, width: int) -> Bitmap:
-    """As COCO writes them uncompressed. Raises like `from_row_runs`."""
-    return _filled(runs, height, width).reshape(width, height).T
-
-
-def _filled(runs: Sequence[int], height: int, width: int) -> Bitmap:
-    check_size(height, width)
-    if any(run < 0 for run in runs) or sum(runs) != height * width:
-        raise ValueError("the runs do not add up to height x width")
-    values = np.zeros(len(runs), np.uint8)
-    values[1::2] = 1
-    return np.repeat(values, np.asarray(runs, np.int64))
 
 
 def rasterised(polygon: Polygon, height: int, width: int) -> Bitmap:
@@ -109,10 +65,3 @@ def check_same_size(mask: Mask, row: RowFacts, pointer: str) -> None:
         height, width = mask.size
         detail = f"the mask is one of {width} x {height} pixels, the picture has {row.width} x {row.height}"
         raise Refused("size_differs", detail, pointer)
-
-
-def check_size(height: int, width: int) -> None:
-    if height < 1 or width < 1:
-        raise ValueError("height and width must be positive")
-    if height * width > MOST_PIXELS:
-        raise TooLarge(height, width)

@@ -12,7 +12,7 @@ def corner_of(box: BoundingBox) -> tuple[float, float]:
 
 def box_at_corner(corner: tuple[float, float], width: float, height: float, rotation: float) -> BoundingBox:
     """The box whose top left corner lies there once it is turned. Raises pydantic's ValidationError."""
-    turned = math.remainder(rotation, 360)
+    turned = rotation % 360
     angle = math.radians(turned)
     cos, sin = math.cos(angle), math.sin(angle)
     middle_x = corner[0] + width / 2 * cos - height / 2 * sin

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from services.api.exchange.geometry.rasters import Bitmap, check_size, row_runs
+from shared.bitmaps import Bitmap, check_size, row_runs
 
 _VALUE_BITS = 8
 _LENGTH_BITS = (3, 4, 8, 16)
 _CHANNELS = 4
-_ALPHA = 3
 _PAINTED = 255
 
 
@@ -38,8 +37,8 @@ def decode(rle: Sequence[int], height: int, width: int) -> Bitmap:
     place = 0
     for length, value in _pieces(bits, whole.size * _CHANNELS):
         if value:
-            # The pixels whose alpha lies within the run.
-            whole[(place + _CHANNELS - 1 - _ALPHA) // _CHANNELS : (place + length - _ALPHA + _ALPHA) // _CHANNELS] = 1
+            # The pixels whose alpha, the last of their bytes, lies within the run.
+            whole[place // _CHANNELS : (place + length) // _CHANNELS] = 1
         place += length
     return whole.reshape(height, width)
 
