@@ -4,14 +4,16 @@
 """
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("shared", "services", "deploy", "migrations/env.py")
 _LONGEST_FUNCTION, _LONGEST_FILE = 50, 300
+_REVISION = re.compile(r'^(revision|down_revision): str(?: \| None)? = "(.+?)"', re.MULTILINE)
 
 Finding = tuple[int, str]
 
@@ -94,8 +96,17 @@ CHECKS: tuple[Check, ...] = (
 
 def main() -> int:
     findings = [finding for path in _files() for finding in findings_in(path, (ROOT / path).read_text())]
+    findings += heads_of({path.name: path.read_text() for path in (ROOT / "migrations" / "versions").glob("*.py")})
     sys.stdout.writelines(f"{finding}\n" for finding in findings)
     return 1 if findings else 0
+
+
+def heads_of(migrations: Mapping[str, str]) -> list[str]:
+    """Two that were written side by side each know the same one before them; then nobody's database can move on."""
+    known = {name: dict(_REVISION.findall(text)) for name, text in migrations.items()}
+    before = {found.get("down_revision") for found in known.values()}
+    heads = sorted(name for name, found in known.items() if found["revision"] not in before)
+    return [] if len(heads) == 1 else [f"migrations/versions: {', '.join(heads)} are heads; put one after the other"]
 
 
 def findings_in(path: Path, text: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.lints import CHECKS, findings_in
+from tests.support.lints import CHECKS, findings_in, heads_of
 
 _BROKEN = {
     "commits_at_the_edge": ("services/api/x.py", "session.commit()"),
@@ -25,3 +25,12 @@ def test_rule_catches_its_defect(name: str) -> None:
 def test_good_code_is_left_alone() -> None:
     assert not list(findings_in(Path("shared/annotations/x.py"), "if annotation.kind == 'x': f()"))
     assert not list(findings_in(Path("services/x.py"), "try:\n    f()\nexcept Exception:  # foreign code\n    g()"))
+
+
+def test_migrations_have_one_head() -> None:
+    first = 'revision: str = "a"\ndown_revision: str | None = None\n'
+    second = 'revision: str = "b"\ndown_revision: str | None = "a"\n'
+    third = 'revision: str = "c"\ndown_revision: str | None = "a"\n'
+    assert heads_of({"a.py": first, "b.py": second}) == []
+    (finding,) = heads_of({"a.py": first, "b.py": second, "c.py": third})
+    assert "b.py, c.py are heads" in finding
