@@ -54,9 +54,10 @@ async def _ask_redis(url: str) -> None:
 
 
 async def _ask_triton(url: str) -> None:
-    host, _, port = url.rpartition(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    writer.close()
+    for address in url.split(","):
+        host, _, port = address.rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
 
 
 _CHECKS: Mapping[str, Callable[[str], Awaitable[None]]] = {

@@ -12,6 +12,7 @@ from services.inference.inputs.content import ContentReader
 from services.inference.machinery import Machinery
 from services.inference.progress import ProgressReporter, report_progress
 from services.inference.registration.register import Registrar
+from services.inference.replicas import keep_reaching
 from services.inference.settings import InferenceSettings
 from services.inference.shared_memory import SharedMemory
 from services.inference.triton import Triton
@@ -69,6 +70,7 @@ async def _serve(worker: Worker, machinery: Machinery, signals: Signals) -> None
         answer_doorbell(redis_url, doorbell, worker.on_ring),
         worker.beat(),
         worker.keeper.keep(),
+        keep_reaching(machinery.triton, settings.triton_url),
         worker.names.keep(),
         worker.report_speed(),
         report_progress(reporter, worker.held),

@@ -7,24 +7,42 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from services.inference.failures import PartAway
 from services.inference.triton import Triton
+from shared.telemetry import logger
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 States = Mapping[str, tuple[str, str]]
 
 _KNOWN_FOR_SECONDS = 10.0
+_LOOK_SECONDS = 2.0
+
+log = logger(__name__)
 
 
 async def resolved(address: str) -> Sequence[str]:
-    """The addresses behind a name, of one family: a server that listens on both is one server."""
-    host, _, port = address.rpartition(":")
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    except OSError:
-        return ()
-    versions = {family for family, *_ in found}
+    """The addresses behind a name, or several with commas between them, of one family: a server that listens on both
+    is one server."""
+    asked = await asyncio.gather(*(_looked_up(one.strip()) for one in address.split(",")))
+    found = {where for answer in asked for where in answer}
+    versions = {family for family, _, _ in found}
     chosen = socket.AF_INET if socket.AF_INET in versions else socket.AF_INET6
-    hosts = sorted({str(where[0]) for family, _, _, _, where in found if family == chosen})
-    return [f"[{host}]:{port}" if chosen == socket.AF_INET6 else f"{host}:{port}" for host in hosts]
+    return sorted(
+        f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+        for family, host, port in found
+        if family == chosen
+    )
+
+
+async def keep_reaching(triton: Triton, address: str, resolve: Resolve = resolved) -> None:
+    """Every server that is behind the address now, until cancelled.
+
+    gRPC asks for a name again only when a connection ends, and would never call a server that came later.
+    """
+    while True:
+        addresses = await resolve(address)
+        # A name that nobody knows for a moment is no reason to leave.
+        if addresses and triton.reach(addresses):
+            log.info("triton_reached", at=list(addresses))
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 class Replicas:
@@ -73,3 +91,12 @@ class Replicas:
         for new in set(wanted) - self._clients.keys():
             self._clients[new] = Triton(new, self._deadline)
         self._looked_at = time.monotonic()
+
+
+async def _looked_up(address: str) -> set[tuple[int, str, str]]:
+    host, _, port = address.rpartition(":")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except OSError:
+        return set()
+    return {(int(family), str(where[0]), port) for family, _, _, _, where in found}

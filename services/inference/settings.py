@@ -17,7 +17,10 @@ from shared.settings import (
 class InferenceSettings(
     SharedSettings, TraceSettings, ObjectStoreSettings, EgressSettings, OperationSettings, OwnModelSettings
 ):
-    triton_url: str = Field(description="gRPC address of Triton, host:port")
+    triton_url: str = Field(
+        description="gRPC address of Triton, host:port, or several with commas between; all servers behind them are "
+        "called in turn"
+    )
     inference_host: str = Field(default="127.0.0.1", description="address health and metrics are served on")
     inference_metrics_port: int = Field(default=8002, ge=1, le=65535, description="port of health and metrics")
     inference_purpose: Literal["run", "preview"] = Field(default="run", description="which segments this worker takes")

@@ -120,11 +120,6 @@ class Sharing:
             SHARES_MEMORY.labels(self._address).set(0)
             self._verified_at = None
 
-    def suspect(self, shared: Shared) -> None:
-        """A call with these ended without an answer."""
-        for region in shared.regions:
-            self._memory.suspect(region)
-
     async def close(self) -> None:
         """So that the server lets go of the memory too; a region stays in use for a moment after the answer."""
         with suppress(PartAway, TimeoutError):

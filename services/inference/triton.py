@@ -1,16 +1,17 @@
-"""Triton over gRPC. With `wire` the only module that knows tritonclient; errors are sorted into three kinds here."""
+"""Triton over gRPC. With `line` and `wire` the only ones that know tritonclient; errors are sorted into kinds here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from google.protobuf import json_format, text_format
-from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+from tritonclient.grpc import model_config_pb2, service_pb2
 
 from services.inference.failures import ModelAway, ModelBroken, ModelRejected, PartAway
+from services.inference.line import Line, open_line
 from services.inference.shared_memory import SharedMemory
 from services.inference.sharing import NOTHING, RegionRefused, Shared, Sharing
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, read_output
@@ -19,17 +20,6 @@ from shared.model_card import BuiltModel, ModelCard, triton_config
 from shared.model_files import WEIGHTS
 from shared.tracing import traceparent
 
-_OPTIONS = [
-    ("grpc.max_send_message_length", 2**31 - 1),
-    ("grpc.max_receive_message_length", 2**31 - 1),
-    ("grpc.keepalive_time_ms", 15_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    # By gRPC's own pauses, which double up to two minutes, a Triton that is back would be noticed long after.
-    ("grpc.initial_reconnect_backoff_ms", 250),
-    ("grpc.min_reconnect_backoff_ms", 2_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-]
-_INFER = "/inference.GRPCInferenceService/ModelInfer"
 # NOT_FOUND too: "has no available versions" is what a model says while it reloads or Triton stops.
 _TRANSIENT = {
     grpc.StatusCode.UNAVAILABLE,
@@ -79,12 +69,22 @@ class Triton:
     """
 
     def __init__(self, url: str, deadline_seconds: float, *, memory: SharedMemory | None = None) -> None:
-        self._channel = grpc.aio.insecure_channel(url, options=_OPTIONS)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        # Without a serializer: the request is put together from parts that are known already, and copied once.
-        self._send = self._channel.unary_unary(_INFER, response_deserializer=service_pb2.ModelInferResponse.FromString)
+        self._line = open_line([url.partition(",")[0]])
         self._deadline = deadline_seconds
-        self._sharing = Sharing(memory, _Regions(self._stub), url) if memory else None
+        self._memory = memory
+        self._sharing = self._share()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def reach(self, addresses: Collection[str]) -> bool:
+        """Call these in turn from now on; False when it does already. What is under way ends where it was sent."""
+        if self._line.addresses == frozenset(addresses):
+            return False
+        left = asyncio.create_task(self._leave(self._line, self._sharing))
+        self._leaving.add(left)
+        left.add_done_callback(self._leaving.discard)
+        self._line = open_line(sorted(addresses))
+        self._sharing = self._share()
+        return True
 
     @property
     def memory(self) -> SharedMemory | None:
@@ -104,20 +104,20 @@ class Triton:
         async def ask(inputs: Mapping[str, Array], shared: Shared) -> dict[str, Array]:
             return await self._ask(head, card, inputs, shared)
 
-        if self._sharing is None:
+        if (sharing := self._sharing) is None:
             return await ask(inputs, NOTHING)
-        shared = await self._sharing.shared(inputs, card.outputs, ask)
+        shared = await sharing.shared(inputs, card.outputs, ask)
         try:
             return await ask(inputs, shared)
         except RegionRefused:
-            self._sharing.lost(shared)
+            sharing.lost(shared)
         return await ask(inputs, NOTHING)
 
     async def _ask(self, head: bytes, card: ModelCard, inputs: Mapping[str, Array], shared: Shared) -> dict[str, Array]:
         """Raises RegionRefused too, when the server does not know one of the regions."""
         request = request_of(head, card, inputs, shared)
         try:
-            answer = await self._send(request, timeout=self._deadline, metadata=_trace())
+            answer = await self._line.send(request, timeout=self._deadline, metadata=_trace())
         except grpc.RpcError as error:
             if shared.regions and _REGION_LOST in str(error.details()):
                 raise RegionRefused(str(error.details())) from error
@@ -133,8 +133,9 @@ class Triton:
         return {tensor.name: read_output(said.get(tensor.name), tensor, size) for tensor in card.outputs}
 
     def _suspect(self, shared: Shared) -> None:
-        if self._sharing is not None:
-            self._sharing.suspect(shared)
+        for region in shared.regions:
+            if self._memory is not None:
+                self._memory.suspect(region)
 
     async def digest(self, model: str) -> str | None:
         """The digest in the loaded model's configuration; None when it carries none. Raises ModelAway."""
@@ -142,15 +143,16 @@ class Triton:
         return str(found["prelabel_digest"].string_value) or None if "prelabel_digest" in found else None
 
     async def instances(self, model: str) -> int:
-        """How many batches of the model the server works on at once. Raises ModelAway."""
+        """How many batches of the model are worked on at once, by all servers together. Raises ModelAway."""
         groups = (await self._config(model)).instance_group
-        return max(1, sum(int(group.count) * max(1, len(group.gpus)) for group in groups))
+        of_one = max(1, sum(int(group.count) * max(1, len(group.gpus)) for group in groups))
+        return of_one * len(self._line.addresses)
 
     async def states(self) -> dict[str, tuple[str, str]]:
         """State and reason of every model Triton knows of. Raises ModelAway."""
         async with _errors_sorted():
-            index = await self._stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=5)
-            loaded = await self._stub.ModelStatistics(service_pb2.ModelStatisticsRequest(), timeout=5)
+            index = await self._line.stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=5)
+            loaded = await self._line.stub.ModelStatistics(service_pb2.ModelStatisticsRequest(), timeout=5)
         # What was loaded with its files stands in no repository, and so not in the index.
         return {model.name: ("READY", "") for model in loaded.model_stats} | {
             model.name: (model.state or "UNAVAILABLE", model.reason) for model in index.models
@@ -160,13 +162,13 @@ class Triton:
         """Raises ModelAway when nobody answers."""
         async with _errors_sorted():
             wanted = service_pb2.ModelReadyRequest(name=model, version=version)
-            return bool((await self._stub.ModelReady(wanted, timeout=3)).ready)
+            return bool((await self._line.stub.ModelReady(wanted, timeout=3)).ready)
 
     async def metadata(self, model: str, version: str = "") -> Metadata:
         """Raises ModelAway, or ModelRejected."""
         async with _errors_sorted():
             wanted = service_pb2.ModelMetadataRequest(name=model, version=version)
-            found = await self._stub.ModelMetadata(wanted, timeout=5)
+            found = await self._line.stub.ModelMetadata(wanted, timeout=5)
         inputs, outputs = (
             tuple(ReportedTensor(one.name, one.datatype, tuple(one.shape)) for one in tensors)
             for tensors in (found.inputs, found.outputs)
@@ -176,7 +178,9 @@ class Triton:
     async def load(self, model: str) -> None:
         """Raises ModelAway, or ModelRejected with Triton's reason."""
         async with _errors_sorted():
-            await self._stub.RepositoryModelLoad(service_pb2.RepositoryModelLoadRequest(model_name=model), timeout=120)
+            await self._line.stub.RepositoryModelLoad(
+                service_pb2.RepositoryModelLoadRequest(model_name=model), timeout=120
+            )
 
     async def load_with_weights(self, built: BuiltModel, weights: bytes, timeout_seconds: float) -> None:
         """Load a model that is in no repository; Triton keeps it until it ends. When it is loaded already, nothing
@@ -186,14 +190,14 @@ class Triton:
         request.parameters["config"].string_param = json_format.MessageToJson(config, preserving_proto_field_name=True)
         request.parameters[f"file:1/{WEIGHTS}"].bytes_param = weights
         async with _errors_sorted():
-            await self._stub.RepositoryModelLoad(request, timeout=timeout_seconds)
+            await self._line.stub.RepositoryModelLoad(request, timeout=timeout_seconds)
 
     async def unload(self, model: str) -> None:
         """Returns at once. Raises ModelAway."""
         request = service_pb2.RepositoryModelUnloadRequest(model_name=model)
         request.parameters["unload_dependents"].bool_param = False
         async with _errors_sorted():
-            await self._stub.RepositoryModelUnload(request, timeout=30)
+            await self._line.stub.RepositoryModelUnload(request, timeout=30)
 
     async def reload(self, model: str) -> None:
         """Unload, then load: loading alone changes nothing while the configuration is the same."""
@@ -202,13 +206,29 @@ class Triton:
         await self.load(model)
 
     async def close(self) -> None:
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         if self._sharing is not None:
             await self._sharing.close()
-        await self._channel.close()
+        await self._line.channel.close()
+
+    def _share(self) -> Sharing | None:
+        """Regions are known to one server; with several nobody can say which one a call goes to."""
+        if self._memory is None or len(self._line.addresses) > 1:
+            return None
+        return Sharing(self._memory, _Regions(self._line.stub), *self._line.addresses)
+
+    async def _leave(self, line: Line, sharing: Sharing | None) -> None:
+        try:
+            if sharing is not None:
+                await sharing.close()
+        finally:
+            await line.channel.close(self._deadline)
 
     async def _config(self, model: str) -> Any:
         async with _errors_sorted():
-            return (await self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=5)).config
+            return (await self._line.stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=5)).config
 
 
 class _Regions:

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from services.inference.failures import ModelAway, PartAway
-from services.inference.replicas import Replicas, resolved
+from services.inference.replicas import Replicas, keep_reaching, resolved
 from services.inference.triton import Triton
 
 ONE = "triton.example.org:8001"
@@ -60,4 +60,28 @@ async def test_one_that_is_away_takes_no_calls_and_none_left_is_away(monkeypatch
 
 async def test_a_server_on_two_families_is_one() -> None:
     assert await resolved("localhost:8001") == ["127.0.0.1:8001"]
-    assert await resolved("no-such-host.invalid:8001") == ()
+    assert await resolved("no-such-host.invalid:8001") == []
+
+
+async def test_several_addresses_are_all_of_them() -> None:
+    assert await resolved("127.0.0.1:2, 127.0.0.1:1,localhost:2") == ["127.0.0.1:1", "127.0.0.1:2"]
+
+
+async def test_who_is_behind_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.inference.replicas._LOOK_SECONDS", 0)
+    answers: list[Sequence[str]] = [["1:1"], ["1:1", "2:1"], [], ["2:1"]]
+    reached: list[Sequence[str]] = []
+
+    class Reaching:
+        def reach(self, addresses: Sequence[str]) -> bool:
+            reached.append(addresses)
+            return True
+
+    async def resolve(_: str) -> Sequence[str]:
+        if not answers:
+            raise LookupError
+        return answers.pop(0)
+
+    with pytest.raises(LookupError):
+        await keep_reaching(cast(Triton, Reaching()), ONE, resolve)
+    assert reached == [["1:1"], ["1:1", "2:1"], ["2:1"]]
