@@ -28,6 +28,7 @@ from services.api.problems import install_problem_handlers
 from services.api.projects import routes as projects
 from services.api.resources import open_resources
 from services.api.review import routes as review
+from services.api.review_queue import routes as review_queue
 from services.api.settings import ApiSettings
 from services.api.system import routes as system
 from services.api.webhooks import routes as webhooks
@@ -49,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     measures.router,
     withholding.router,
     exchange.router,
+    review_queue.router,
     operations.router,
     notifications.router,
     system.router,

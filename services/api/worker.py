@@ -10,6 +10,9 @@ import uvloop
 
 from services.api.projections.operation import realign_model_run
 from services.api.retention import keep_trimming
+from services.api.review.bulk_operation import decide_in_bulk
+from services.api.review.bulk_undo import undo_in_bulk
+from services.api.review_queue.comparing import work_on_comparison
 from services.api.settings import WorkerSettings
 from shared.contracts.jobs import Doorbell
 from shared.database.engine import create_engine, create_sessions
@@ -22,7 +25,12 @@ from shared.signals import Signals
 from shared.telemetry import configure_logging
 from shared.tracing import close_tracing, configure_tracing
 
-OPERATIONS: Mapping[str, Handler] = {"realign_model_run": realign_model_run}
+OPERATIONS: Mapping[str, Handler] = {
+    "realign_model_run": realign_model_run,
+    "measure_disagreement": work_on_comparison,
+    "bulk_decisions": decide_in_bulk,
+    "undo_bulk_decisions": undo_in_bulk,
+}
 """Every kind the api's workers run. A handler works in steps; see `shared.operations.RunningOperation`."""
 
 ACTOR = "service:operations"

@@ -17,6 +17,9 @@ ENDED: frozenset[OperationState] = frozenset({"succeeded", "failed", "cancelled"
 
 OPERATION_KINDS: Mapping[str, Doorbell] = {
     "realign_model_run": Doorbell.OPERATIONS,
+    "measure_disagreement": Doorbell.OPERATIONS,
+    "bulk_decisions": Doorbell.OPERATIONS,
+    "undo_bulk_decisions": Doorbell.OPERATIONS,
     "model_registration": Doorbell.INFERENCE_OPERATIONS,
 }
 

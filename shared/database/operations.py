@@ -176,6 +176,13 @@ async def report_progress(session: AsyncSession, claimed: OperationClaim, progre
     row.progress = progress.model_dump()
 
 
+async def remember(session: AsyncSession, claimed: OperationClaim, parameters: Json) -> None:
+    """For a locked operation: what the next attempt begins with, in place of what was asked."""
+    row = await session.get_one(OperationRow, claimed.id, populate_existing=True)
+    row.parameters = parameters
+    await session.flush()
+
+
 async def give_back(session: AsyncSession, claimed: OperationClaim, *, blameless: bool) -> None:
     """Leave it for any worker, at once. `blameless`: this attempt does not count."""
     await session.execute(

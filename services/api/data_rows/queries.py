@@ -72,12 +72,13 @@ _INSERT_CONTENTS = text("""
         AS n(id, uri, text, mime_type, sha256, byte_size, width, height, length)
 """)
 _INSERT_IDS = text("""
-    INSERT INTO batch_data_rows (batch_id, data_row_id, workspace_id)
-    SELECT :batch_id, id, workspace_id FROM data_rows WHERE project_id = :project_id AND id = ANY(CAST(:ids AS uuid[]))
+    INSERT INTO batch_data_rows (batch_id, data_row_id, workspace_id, submitted)
+    SELECT :batch_id, id, workspace_id, submitted FROM data_rows
+    WHERE project_id = :project_id AND id = ANY(CAST(:ids AS uuid[]))
 """)
 _INSERT_ALL = text("""
-    INSERT INTO batch_data_rows (batch_id, data_row_id, workspace_id)
-    SELECT :batch_id, id, workspace_id FROM data_rows WHERE project_id = :project_id
+    INSERT INTO batch_data_rows (batch_id, data_row_id, workspace_id, submitted)
+    SELECT :batch_id, id, workspace_id, submitted FROM data_rows WHERE project_id = :project_id
 """)
 _UNKNOWN_IDS = text("""
     SELECT wanted.place - 1 FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS wanted(id, place)

@@ -96,6 +96,8 @@ class DecisionsCreate(_Sent):
 
 
 class ReviewSubmit(_Sent):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 12.5}]})
+
     seconds: Seconds = None
 
 

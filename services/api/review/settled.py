@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from services.api.review.schemas import Difference
@@ -11,6 +11,8 @@ from shared.answers import Answer
 from shared.database.tables import LabelRow
 
 Json = dict[str, Any]
+Claim: TypeAlias = tuple[UUID, UUID | None]
+"""What a data row has once: a feature, and for a checklist the option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,7 @@ class Settled:
             "classifications": [answer.model_dump(mode="json", exclude_none=True) for answer in self.classifications],
         }
 
-    def claims(self) -> set[tuple[UUID, UUID | None]]:
-        """What a data row has once, by feature and, for a checklist, option."""
+    def claims(self) -> set[Claim]:
         return {(self.feature_schema_id, claim) for claim in self.annotation.claims()}
 
     def named(self) -> set[UUID]:

@@ -1,7 +1,7 @@
 """Writing decisions and the labels they make. Decisions only grow; which one stands is a mark on them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,40 +23,47 @@ _OF_SHOWN = ("model_run_id", "ordinal", "option_id", "shown")
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """Who decides, when, and about what. `operation_id` is the bulk's."""
+    """Who decides, when, and about what. `operation_id` is the bulk's; `models` are those of runs, as labels tell."""
 
     member_id: UUID
     at: datetime
     desk: Desk
     operation_id: UUID | None = None
+    models: dict[UUID, Json] = field(default_factory=dict)
 
 
 async def write(session: AsyncSession, hand: Hand, changes: Sequence[Change]) -> None:
     # What no longer stands first: a pre-label has one decision that does.
-    await _mark(session, hand, [change.stood.id for change in changes if change.stood], undone=True)
+    workspace_id = hand.desk.data_row.workspace_id
+    await mark(session, workspace_id, [change.stood.id for change in changes if change.stood], undone=True)
     again = [change.stood.replaces for change in changes if change.action == "undo" and change.stood]
-    await _mark(session, hand, [one for one in again if one is not None], undone=False)
-    models: dict[UUID, Json] = {}
+    await mark(session, workspace_id, [one for one in again if one is not None], undone=False)
+    add_decisions(session, hand, changes)
+    await session.flush()
+
+
+async def mark(session: AsyncSession, workspace_id: UUID, decision_ids: Sequence[UUID], *, undone: bool) -> None:
+    """Say that these do not stand, or stand again."""
+    if decision_ids:
+        await session.execute(
+            update(DecisionRow)
+            .where(DecisionRow.workspace_id == workspace_id, DecisionRow.id.in_(decision_ids))
+            .values(undone=undone)
+        )
+
+
+def add_decisions(session: AsyncSession, hand: Hand, changes: Sequence[Change]) -> None:
+    """And what becomes of their labels. What they replace or undo is marked already."""
     for change in changes:
-        decision = _decision(hand, change, models)
+        decision = _decision(hand, change)
         session.add(decision)
         label = _settle(hand, change, decision)
         if label is not None:
             decision.label_id = label.id
             session.add(label)
-    await session.flush()
 
 
-async def _mark(session: AsyncSession, hand: Hand, decision_ids: Sequence[UUID], *, undone: bool) -> None:
-    if decision_ids:
-        await session.execute(
-            update(DecisionRow)
-            .where(DecisionRow.workspace_id == hand.desk.data_row.workspace_id, DecisionRow.id.in_(decision_ids))
-            .values(undone=undone)
-        )
-
-
-def _decision(hand: Hand, change: Change, models: dict[UUID, Json]) -> DecisionRow:
+def _decision(hand: Hand, change: Change) -> DecisionRow:
     row, stood = hand.desk.data_row, change.stood
     decision = DecisionRow(
         id=new_id(),
@@ -75,7 +82,7 @@ def _decision(hand: Hand, change: Change, models: dict[UUID, Json]) -> DecisionR
         decision.feature_schema_id, decision.option_id = stood.feature_schema_id, stood.option_id
         decision.undoes, decision.label_id = stood.id, stood.label_id
         return decision
-    _say_what_was_shown(hand, change, decision, models)
+    _say_what_was_shown(hand, change, decision)
     if stood is not None:
         decision.replaces = stood.id
     if change.label is not None:
@@ -89,11 +96,13 @@ def _decision(hand: Hand, change: Change, models: dict[UUID, Json]) -> DecisionR
     return decision
 
 
-def _say_what_was_shown(hand: Hand, change: Change, decision: DecisionRow, models: dict[UUID, Json]) -> None:
+def _say_what_was_shown(hand: Hand, change: Change, decision: DecisionRow) -> None:
     """What the model said, when the decision is about that; the feature is then the one it was shown for."""
     if change.seen is not None:
         seen, target = change.seen, change.seen.pre_label.target
-        model = models.setdefault(seen.run.id, model_of(seen.run))
+        if seen.run.id not in hand.models:
+            hand.models[seen.run.id] = model_of(seen.run)
+        model = hand.models[seen.run.id]
         decision.model_run_id, decision.ordinal = seen.run.id, seen.pre_label.ordinal
         decision.feature_schema_id, decision.option_id = target.feature_schema_id, target.option_id
         decision.shown = shown_json(hand, seen, model)
