@@ -17,7 +17,8 @@ from shared.tensors import Tensor
 _AN_INSTANCE, _UNKNOWN = 2, 4
 _A_LANE_BYTES = 64 * 1024 * 1024
 _TEXT_BYTES = 16 * 1024
-_ENOUGH = 4
+_QUICK_SECONDS = 0.5
+ENOUGH = 4
 """Batches that keep a model busy while others are prepared and stored. More of them share a commit."""
 
 
@@ -26,11 +27,16 @@ def most_batches(inputs: Sequence[Tensor], size: int, preprocessing: Preprocessi
     row, longest = 0, _longest(preprocessing)
     for tensor in inputs:
         if -1 in tensor.shape and longest is None:
-            return _ENOUGH
+            return ENOUGH
         sides = [longest or 1 if side == -1 else side for side in tensor.shape]
         item = _TEXT_BYTES if tensor.datatype == "BYTES" else np.dtype(NUMPY_TYPES[tensor.datatype]).itemsize
         row += math.prod(sides) * item
-    return max(_ENOUGH, _A_LANE_BYTES // max(row * size, 1))
+    return max(ENOUGH, _A_LANE_BYTES // max(row * size, 1))
+
+
+def is_quick(rows_per_second: float | None, rows: int) -> bool:
+    """Whether so many rows are little work. Whoever takes over from a dead worker runs each of them alone."""
+    return rows_per_second is not None and rows <= rows_per_second * _QUICK_SECONDS
 
 
 def _longest(preprocessing: Preprocessing) -> int | None:

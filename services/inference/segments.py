@@ -65,6 +65,7 @@ class Claim:
     earlier_attempts: Mapping[UUID, int] = field(default_factory=dict)
     was_stalled: bool = False
     holder: str = ""
+    rows_per_second: float | None = None
     traceparent: str | None = None
     withheld: frozenset[UUID] = frozenset()
 
@@ -75,7 +76,7 @@ class Claim:
 
 # Runs in turn: the one with the fewest live leases, then the one served longest ago; other projects first.
 _RUNS_IN_TURN = text("""
-    SELECT r.id, r.project_id = ANY(CAST(:held AS uuid[])) AS held, l.live
+    SELECT r.id, m.rows_per_second, r.project_id = ANY(CAST(:held AS uuid[])) AS held, l.live
     FROM model_runs r
     JOIN catalog_models m ON m.id = r.catalog_model_id AND m.state = 'ready'
     CROSS JOIN LATERAL (
@@ -148,7 +149,7 @@ async def claim(
     turn = await work.session.execute(
         _RUNS_IN_TURN, {"held": list(held_projects), "lease": lease_seconds, "purpose": purpose}
     )
-    for model_run_id in turn.scalars().all():
+    for model_run_id, rows_per_second, *_ in turn.all():
         taken = (
             await work.session.execute(_TAKE, {"run": model_run_id, "lease": lease_seconds, "holder": holder})
         ).one_or_none()
@@ -179,6 +180,7 @@ async def claim(
             earlier_attempts=dict(zip(rows, earlier or (), strict=False)),
             was_stalled=run.state == "stalled",
             holder=holder,
+            rows_per_second=rows_per_second,
             traceparent=run.traceparent,
             withheld=await find_withheld(work.session, workspace_id, pending),
         )

@@ -11,7 +11,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from services.inference import runs, segments
-from services.inference.calls import most_batches
+from services.inference.calls import ENOUGH, is_quick, most_batches
 from services.inference.failures import ModelBroken, ModelUnusable, PartAway
 from services.inference.machinery import Machinery
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
@@ -228,8 +228,13 @@ class Worker:
         instances = await self._parts.servers.instances(claim.configuration)
         self._parts.calls.settle(claim.configuration.triton_model, instances)
         card = claim.configuration.card
-        most = most_batches(card.inputs, card.max_batch_size, card.preprocessing)
-        lane.places.limit = min(self._settings.inference_batches_in_flight, most) * max((instances or 1) // 2, 1)
+        most = min(
+            self._settings.inference_batches_in_flight,
+            most_batches(card.inputs, card.max_batch_size, card.preprocessing),
+        )
+        if not is_quick(claim.rows_per_second, most * card.max_batch_size):
+            most = min(most, ENOUGH)
+        lane.places.limit = most * max((instances or 1) // 2, 1)
 
     async def _fail(self, model_run_id: UUID, reason: str) -> None:
         async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
