@@ -20,7 +20,7 @@ from shared.annotations import (
     may_become,
     taken_as_it_is,
 )
-from shared.answers import Answer, Attributes, EntryAnswer, chosen
+from shared.answers import Answer, Attributes, AttributeValue, EntryAnswer, chosen
 from shared.conditions import Condition
 from shared.conversion import Conversion
 from shared.detections import Seen
@@ -134,7 +134,7 @@ class Detection(_Value):
     model_class: str
     confidence: Unit
     area: float | None = None
-    attributes: dict[str, str | float | bool] = Field(default_factory=dict)
+    attributes: dict[str, AttributeValue] = Field(default_factory=dict)
     annotation: Annotation
 
     @property

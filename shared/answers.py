@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from shared.annotations import Annotation, CheckedOption, Checklist, FeatureType, FreeText, Radio
 
 LONGEST_TEXT = 100_000
-Attributes = Mapping[str, str | float | bool]
-"""What a detection says besides its class, by name."""
+AttributeValue: TypeAlias = str | float | bool | list[str]
+Attributes = Mapping[str, AttributeValue]
+"""What a detection says besides its class, by name. A list names options of a checklist."""
 
 
 class _Part(BaseModel):
@@ -32,12 +33,15 @@ class AnswerFromAttribute(_Part):
     """
 
     feature_schema_id: UUID
-    attribute: str = Field(min_length=1, max_length=200)
+    attribute: str = Field(min_length=1, max_length=2000)
     type: FeatureType | None = Field(default=None, description="the classification's; ignored when sent")
     options: dict[str, UUID] = Field(default={}, description="by name; ignored when sent")
 
     def answer(self, attributes: Attributes) -> Answer | None:
-        words = _words(attributes.get(self.attribute))
+        value = attributes.get(self.attribute)
+        if isinstance(value, list):
+            return self._checked(value)
+        words = _words(value)
         if not words or self.type is None:
             return None
         annotation: Annotation
@@ -48,6 +52,13 @@ class AnswerFromAttribute(_Part):
         else:
             return None
         return Answer.model_construct(feature_schema_id=self.feature_schema_id, annotation=annotation)
+
+    def _checked(self, names: list[str]) -> Answer | None:
+        found = dict.fromkeys(self.options.get(option_key(name)) for name in names)
+        options = tuple(CheckedOption(option_id=option) for option in found if option is not None)
+        if self.type is not FeatureType.CHECKLIST or not options:
+            return None
+        return Answer.model_construct(feature_schema_id=self.feature_schema_id, annotation=Checklist(options=options))
 
 
 def _answer_form(value: Any) -> str:
@@ -73,7 +84,7 @@ def option_key(name: str) -> str:
     return name.strip().casefold()
 
 
-def _words(value: str | float | bool | None) -> str:
+def _words(value: str | float | bool | list[str] | None) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value)

@@ -20,6 +20,7 @@ from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.operations import Json, Lease, OperationClaim, OperationLost
 from shared.database.unit_of_work import UnitOfWork, unit_of_work
 from shared.errors import PrelabelError, Unavailable
+from shared.object_store import ObjectStore
 from shared.settings import OperationSettings
 from shared.signals import Signals
 from shared.telemetry import logger
@@ -44,12 +45,13 @@ class WorkerCrashed(PrelabelError):
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """What operations are worked on with. `actor` is the service, as events name it."""
+    """What operations are worked on with. `actor` is the service, as events name it; `store` for kinds that need it."""
 
     sessions: Sessions
     signals: Signals
     settings: OperationSettings
     actor: str
+    store: ObjectStore | None = None
 
 
 class RunningOperation:
@@ -76,6 +78,12 @@ class RunningOperation:
     @property
     def parameters(self) -> Json:
         return self.claim.parameters
+
+    @property
+    def store(self) -> ObjectStore:
+        if self._company.store is None:
+            raise LookupError("this worker has no object store")
+        return self._company.store
 
     def stop(self) -> None:
         self._stopping = True

@@ -20,6 +20,7 @@ from shared.contracts.resources import (
     NamedAlignmentEntry,
     Notification,
     Notifications,
+    PredictionSource,
     Preview,
     PreviewSummary,
     Project,
@@ -91,6 +92,7 @@ async def model_run_of(session: AsyncSession, row: ModelRunRow) -> ModelRun:
     return ModelRun(
         **{**dict(summary_of(row, await run_counters(session, row))), "state_reason": reason},
         waiting_for=waiting,
+        source=_source(row),
         model=run_model(configuration) if configuration else None,
         configuration=_parameters(configuration) if configuration else None,
         alignment=await named_alignment(session, row),
@@ -214,6 +216,12 @@ def _present(workspace_id: UUID) -> Select[ModelRunRow]:
         .join(ProjectRow, ProjectRow.id == ModelRunRow.project_id)
         .where(ModelRunRow.workspace_id == workspace_id, ProjectRow.deleted_at.is_(None))
     )
+
+
+def _source(row: ModelRunRow) -> PredictionSource | None:
+    if row.source is None:
+        return None
+    return PredictionSource(**{name: row.source.get(name, "") for name in PredictionSource.model_fields})
 
 
 def run_model(configuration: RunConfiguration) -> RunModel:

@@ -69,7 +69,7 @@ class ApiSettings(
     )
 
 
-class WorkerSettings(SharedSettings, TraceSettings, OperationSettings):
+class WorkerSettings(SharedSettings, TraceSettings, OperationSettings, ObjectStoreSettings):
     """Of `services/api/worker.py`."""
 
     operations_host: str = Field(default="127.0.0.1", description="address health and metrics are served on")

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import uvloop
 
+from services.api.exchange.imports.labels import import_labels
+from services.api.exchange.imports.predictions import import_predictions
 from services.api.projections.operation import realign_model_run
 from services.api.retention import keep_trimming
 from services.api.review.bulk_operation import decide_in_bulk
@@ -18,6 +20,7 @@ from shared.contracts.jobs import Doorbell
 from shared.database.engine import create_engine, create_sessions
 from shared.hints import Hints
 from shared.lifecycle import Life, create_health_app, live, serve_health
+from shared.object_store import ObjectStore
 from shared.operations import Company, Handler, OperationWorker
 from shared.presence import keep_present
 from shared.queue import JobQueue, answer_doorbell
@@ -30,6 +33,8 @@ OPERATIONS: Mapping[str, Handler] = {
     "measure_disagreement": work_on_comparison,
     "bulk_decisions": decide_in_bulk,
     "undo_bulk_decisions": undo_in_bulk,
+    "import_predictions": import_predictions,
+    "import_labels": import_labels,
 }
 """Every kind the api's workers run. A handler works in steps; see `shared.operations.RunningOperation`."""
 
@@ -44,7 +49,9 @@ async def main() -> None:
     redis_url = settings.redis_url.get_secret_value()
     signals = Signals(JobQueue(redis_url), Hints(redis_url))
     sessions = create_sessions(engine)
-    worker = OperationWorker(Company(sessions, signals, settings, ACTOR), OPERATIONS)
+    worker = OperationWorker(
+        Company(sessions, signals, settings, ACTOR, ObjectStore(settings.object_store_url)), OPERATIONS
+    )
     stopping = asyncio.Event()
     health = create_health_app("Prelabel operations", sessions, stopping.is_set)
     helpers = [

@@ -20,6 +20,8 @@ OPERATION_KINDS: Mapping[str, Doorbell] = {
     "measure_disagreement": Doorbell.OPERATIONS,
     "bulk_decisions": Doorbell.OPERATIONS,
     "undo_bulk_decisions": Doorbell.OPERATIONS,
+    "import_predictions": Doorbell.OPERATIONS,
+    "import_labels": Doorbell.OPERATIONS,
     "model_registration": Doorbell.INFERENCE_OPERATIONS,
 }
 

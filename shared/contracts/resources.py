@@ -92,9 +92,20 @@ class ModelRunSummary(Resource):
 Waiting = Literal["model", "object_store", "worker"]
 
 
+class PredictionSource(Resource):
+    """What made predictions that came from elsewhere."""
+
+    name: str
+    version: str
+    format: str = Field(description="the exchange format they came in")
+
+
 class ModelRun(ModelRunSummary):
     """A run with what it was asked to do."""
 
+    source: PredictionSource | None = Field(
+        description="of predictions made elsewhere; null for a model of the catalog"
+    )
     waiting_for: Waiting | None = Field(
         description="while it does not move: the part that is away, as `state_reason` says in words. "
         "`worker`: for 15 s no worker has worked on any run"

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.events import OperationCancelled, OperationEvent, OperationFailed, OperationSucceeded
 from shared.contracts.http import problem_of
 from shared.contracts.operations import OPERATION_KINDS, OperationProgress, OperationState
-from shared.database import model_registrations
+from shared.database import imported_runs, model_registrations
 from shared.database.tables import OperationRow
 from shared.database.unit_of_work import UnitOfWork
 from shared.errors import PrelabelError
@@ -31,6 +31,7 @@ _EVENTS: Mapping[OperationState, type[OperationEvent]] = {
 }
 _WITHOUT_SUCCESS: Mapping[str, Callable[[UnitOfWork, OperationRow], Awaitable[None]]] = {
     model_registrations.KIND: model_registrations.leave_failed,
+    imported_runs.KIND: imported_runs.leave_failed,
 }
 """What else changes in the transaction in which an operation of a kind fails or is cancelled."""
 _LONGEST_DETAIL = 500

@@ -10,6 +10,7 @@ from shared.database.engine import Sessions
 from shared.database.operations import NewOperation, add_operation
 from shared.database.tables import OperationRow
 from shared.database.unit_of_work import unit_of_work
+from shared.object_store import ObjectStore
 from shared.operations import Company, Handler, OperationWorker
 from shared.settings import OperationSettings
 from shared.signals import Signals
@@ -40,10 +41,14 @@ class RunningOperations:
 
 @asynccontextmanager
 async def operating(
-    sessions: Sessions, signals: Signals, handlers: Mapping[str, Handler], **changed: Any
+    sessions: Sessions,
+    signals: Signals,
+    handlers: Mapping[str, Handler],
+    store: ObjectStore | None = None,
+    **changed: Any,
 ) -> AsyncIterator[RunningOperations]:
     settings = OperationSettings(**{"operations_poll_seconds": 0.05, **changed})
-    running = RunningOperations(OperationWorker(Company(sessions, signals, settings, "service:test"), handlers))
+    running = RunningOperations(OperationWorker(Company(sessions, signals, settings, "service:test", store), handlers))
     try:
         yield running
     finally:

@@ -106,7 +106,7 @@ async def registering(api: Api, **changed: Any) -> AsyncIterator[Registry]:
         machinery = Machinery(settings, resources.sessions, resources.store, reader, triton, threads)
         running = RunningWorker(Worker(machinery, resources.signals))
         registrar = Registrar(machinery, running.worker.models, running.worker.keeper.replicas)
-        lanes = {"operations_poll_seconds": 0.05, "operations_heartbeat_seconds": 0.5}
+        lanes: dict[str, Any] = {"operations_poll_seconds": 0.05, "operations_heartbeat_seconds": 0.5}
         try:
             async with operating(resources.sessions, resources.signals, registrar.handlers, **lanes) as operations:
                 yield Registry(machinery, running, operations)

@@ -4,16 +4,28 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.api.dependencies import Reader, Viewer, resources_of
+from services.api.checked_requests import MAX_BODY_BYTES, content_type_of
+from services.api.dependencies import Editor, Reader, Store, Viewer, Works, resources_of
 from services.api.exchange import service
 from services.api.exchange.answer import ExportAnswer, of_snapshot
 from services.api.exchange.formats import FORMATS
-from services.api.exchange.schemas import ExportReport, ExportWanted
+from services.api.exchange.imports.submit import Submitted
+from services.api.exchange.imports.upload import MAX_UPLOAD_BYTES, Upload
+from services.api.exchange.schemas import (
+    ExportReport,
+    ExportWanted,
+    ImportLine,
+    ImportSubmitted,
+    LabelsImportWanted,
+    PredictionsImportWanted,
+)
 from services.api.idempotency import IdempotentRoute
 from services.api.problems import problems
+from services.api.streaming import body_of
 
 router = APIRouter(prefix="/v1", tags=["exchange"], route_class=IdempotentRoute)
 
@@ -24,6 +36,27 @@ _FILES: dict[int | str, dict[str, Any]] = {
             media_type: {"schema": {"type": "string", "format": "binary"}}
             for media_type in sorted({one.media_type for one in FORMATS.values()})
         },
+    }
+}
+
+_UPLOAD: dict[str, Any] = {
+    MAX_BODY_BYTES: MAX_UPLOAD_BYTES,
+    "requestBody": {
+        "required": True,
+        "content": {
+            media_type: {"schema": {"type": "string", "format": "binary"}}
+            for media_type in sorted({taken for one in FORMATS.values() for taken in one.takes})
+        },
+    },
+}
+_LINES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "application/x-ndjson": {
+                "schema": {"type": "string"},
+                "itemSchema": {"$ref": "#/components/schemas/ImportLine"},
+            }
+        }
     }
 }
 
@@ -64,3 +97,90 @@ async def report_export(
 ) -> ExportReport:
     """What that export would hold, and what the format would lose, counted exactly: it is made, and kept nowhere."""
     return await (await service.export(session, principal, project_id, wanted)).report(wanted)
+
+
+@router.post(
+    "/projects/{project_id}/predictions/import",
+    status_code=202,
+    responses=problems(400, 404, 413, 415),
+    openapi_extra=_UPLOAD,
+)
+async def import_predictions(
+    principal: Editor,
+    works: Works,
+    store: Store,
+    project_id: UUID,
+    wanted: Annotated[PredictionsImportWanted, Query()],
+    request: Request,
+    response: Response,
+) -> ImportSubmitted:
+    """Predictions made elsewhere become a run of their own, with the same review and measures as any run.
+
+    The body is stored, then an operation reads it: it survives the end of any process, says how far it is, and at the
+    end what was taken and what was not. The same upload again is the same run.
+    """
+    upload = Upload(store, principal.workspace_id)
+    async with works() as work:
+        await service.check_import(work.session, principal, project_id, wanted, content_type_of(request))
+    await upload.receive(body_of(request))
+    async with works() as work:
+        submitted = await service.submit_predictions(work, principal, project_id, wanted, upload)
+    return await _begun(submitted, upload, response)
+
+
+@router.post(
+    "/projects/{project_id}/labels/import",
+    status_code=202,
+    responses=problems(400, 404, 413, 415),
+    openapi_extra=_UPLOAD,
+)
+async def import_labels(
+    principal: Editor,
+    works: Works,
+    store: Store,
+    project_id: UUID,
+    wanted: Annotated[LabelsImportWanted, Query()],
+    request: Request,
+    response: Response,
+) -> ImportSubmitted:
+    """Labels made elsewhere, or exported here, come in as labels. What people settled here is never changed.
+
+    A label is known by the id its line gives it: one that is there already is `unchanged`, or a `conflict` when it says
+    something else; one that was deleted here stays deleted.
+    """
+    upload = Upload(store, principal.workspace_id)
+    async with works() as work:
+        await service.check_import(work.session, principal, project_id, wanted, content_type_of(request))
+    await upload.receive(body_of(request))
+    async with works() as work:
+        submitted = await service.submit_labels(work, principal, project_id, wanted, upload)
+    return await _begun(submitted, upload, response)
+
+
+@router.get(
+    "/projects/{project_id}/imports/{operation_id}/lines",
+    response_class=StreamingResponse,
+    responses={**problems(404), **_LINES},
+)
+async def get_import_lines(
+    principal: Viewer, session: Reader, store: Store, project_id: UUID, operation_id: UUID
+) -> StreamingResponse:
+    """What became of every line of an import so far, in no order. Kept for a week."""
+    report = await service.find_report(session, principal, project_id, operation_id, store)
+    return StreamingResponse(report.pieces(), media_type="application/x-ndjson")
+
+
+async def _begun(submitted: Submitted, upload: Upload, response: Response) -> ImportSubmitted:
+    if not submitted.is_new:
+        await upload.discard()
+    response.headers["Location"] = f"/v1/operations/{submitted.operation.id}"
+    return ImportSubmitted(
+        operation_id=submitted.operation.id,
+        model_run_id=submitted.model_run_id,
+        repeated=not submitted.is_new,
+        bytes=upload.size,
+        sha256=upload.digest,
+    )
+
+
+__all__ = ["ImportLine", "router"]

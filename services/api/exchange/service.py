@@ -1,27 +1,39 @@
-"""Exchange: what leaves."""
+"""Exchange: what leaves and what comes in."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import TypeVar
+from collections.abc import AsyncIterator
 from uuid import UUID
 
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access.principal import Principal
 from services.api.exchange import queries
 from services.api.exchange.export import Export, exporting_of
 from services.api.exchange.formats import FORMATS, ExchangeFormat
-from services.api.exchange.formats.base import Options
+from services.api.exchange.imports.order import ImportOrder
+from services.api.exchange.imports.report import Report
+from services.api.exchange.imports.submit import LABELS, check_import, submit_labels, submit_predictions
 from services.api.exchange.losses import Losses
+from services.api.exchange.options import chosen_options
 from services.api.exchange.queries import RowFilter
 from services.api.exchange.schemas import ExportReport, ExportWanted
 from services.api.exchange.sources import Labels, PreLabels, Source
 from services.api.model_runs.queries import get_run
+from services.api.operations.queries import get_operation
 from services.api.projects.queries import get_project
+from shared.database.imported_runs import KIND as PREDICTIONS
 from shared.database.tables import ModelRunRow, ProjectRow
 from shared.errors import NotFound, Problems
+from shared.object_store import ObjectStore
 
-Chosen = TypeVar("Chosen", bound=Options)
+__all__ = [
+    "Ready",
+    "check_export",
+    "check_import",
+    "export",
+    "find_report",
+    "submit_labels",
+    "submit_predictions",
+]
 
 
 async def check_export(
@@ -80,15 +92,15 @@ class Ready:
         )
 
 
-def chosen_options(form: type[Chosen], sent: Mapping[str, object], problems: Problems) -> Chosen | None:
-    """None only beside a problem."""
-    try:
-        return form.model_validate(sent)
-    except ValidationError as error:
-        for one in error.errors(include_url=False, include_input=False, include_context=False):
-            detail = "the format has no such option" if one["type"] == "extra_forbidden" else one["msg"]
-            problems.add("/" + "/".join(map(str, one["loc"])), one["type"], detail)
-        return None
+async def find_report(
+    session: AsyncSession, principal: Principal, project_id: UUID, operation_id: UUID, store: ObjectStore
+) -> Report:
+    """Raises NotFound for an operation that imports nothing into this project."""
+    await get_project(session, principal.workspace_id, project_id)
+    row = await get_operation(session, principal.workspace_id, operation_id)
+    if row.project_id != project_id or row.kind not in {LABELS, PREDICTIONS}:
+        raise NotFound()
+    return Report(store, row.workspace_id, ImportOrder.model_validate(row.parameters).upload_id)
 
 
 async def _source(session: AsyncSession, project: ProjectRow, wanted: ExportWanted, one: ExchangeFormat) -> Source:
