@@ -125,7 +125,11 @@ async def test_a_long_step_is_no_silence(office: Office) -> None:
             await operation.succeed(work, {})
 
     one = await office.add()
-    settings = {"operations_lease_seconds": 0.5, "operations_heartbeat_seconds": 0.1, "operations_lanes": 2}
+    settings: dict[str, Any] = {
+        "operations_lease_seconds": 0.5,
+        "operations_heartbeat_seconds": 0.1,
+        "operations_lanes": 2,
+    }
     async with operating(office.sessions, office.signals, {KIND: slow}, **settings):
         await until_state(office.sessions, one.id, "succeeded")
     assert begun == [1]
