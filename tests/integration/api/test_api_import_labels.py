@@ -93,9 +93,8 @@ async def test_wrong_labels_fail_alone(api: Api, workspace: Workspace) -> None:
 async def test_a_submitted_data_row_takes_no_more(api: Api, workspace: Workspace) -> None:
     stage = await make_stage(api, workspace)
     labeler = api.as_(workspace, Role.LABELER)
-    body = {"decisions": [], "submit": True}
-    done = await labeler.post(f"/v1/data-rows/{stage.rows[0]}/submit", headers={"If-Match": '"0"'})
-    assert done.status_code in {200, 201}, (done.text, body)
+    done = await labeler.post(f"/v1/data-rows/{stage.rows[0]}/review/submit", json={}, headers={"If-Match": '"0"'})
+    assert done.status_code == 200, done.text
     report, _ = await _labelled(stage, lines([box("000.jpg", "Person"), box("001.jpg", "Person")]))
     assert _statuses(report) == ["failed", "created"]
     assert report[1]["error"]["code"] == "review_submitted"
