@@ -82,7 +82,7 @@ logs: $(APP_READY) ## Follow the logs (SERVICE=api: of one service)
 
 # --- tests ----------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-unit test-contract test-integration test-e2e test-faults
+.PHONY: test test-unit test-contract test-integration test-e2e test-faults test-rolling
 test: install lint manifests $(FORMATS_READY) ## Lint, then every test, against real servers on free ports
 	$(PY) -m pytest tests -n 2 --no-loadscope-reorder
 
@@ -100,6 +100,9 @@ test-e2e: install ## From the first POST to the last websocket event
 
 test-faults: install ## The whole fault matrix (ROUNDS=20 SEED=1 CELLS=worker_killed,redis_emptied JOBS=2)
 	$(PY) -m tests.faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(CELLS),--cells $(CELLS)) $(if $(JOBS),--jobs $(JOBS))
+
+test-rolling: install ## Two Tritons in turn, and every service replaced under load (ROUNDS=10)
+	ROUNDS=$(or $(ROUNDS),1) $(PY) -m pytest -s tests/faults/test_round_robin.py tests/faults/test_rolling_restart.py
 
 .PHONY: bench performance
 bench: install ## Measure (NAME=run_throughput: one bench)
