@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from services.api import health
 from services.api.access import routes as access
 from services.api.admission import Admission, Places
+from services.api.auto_accept import routes as auto_accept
 from services.api.data_rows import routes as data_rows
 from services.api.docs_page import add_docs_page
 from services.api.exchange import routes as exchange
@@ -49,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     review.router,
     measures.router,
     withholding.router,
+    auto_accept.router,
     exchange.router,
     review_queue.router,
     operations.router,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import uvloop
 
+from services.api.auto_accept.apply import apply_policy
 from services.api.exchange.imports.labels import import_labels
 from services.api.exchange.imports.predictions import import_predictions
 from services.api.projections.operation import realign_model_run
@@ -35,6 +36,7 @@ OPERATIONS: Mapping[str, Handler] = {
     "undo_bulk_decisions": undo_in_bulk,
     "import_predictions": import_predictions,
     "import_labels": import_labels,
+    "apply_policy": apply_policy,
 }
 """Every kind the api's workers run. A handler works in steps; see `shared.operations.RunningOperation`."""
 

@@ -17,7 +17,7 @@ RunState = Literal[
 ]
 RunPurpose = Literal["run", "preview", "import"]
 SubjectKind = Literal[
-    "project", "model_run", "preview", "data_row", "batch", "model", "api_key", "operation", "webhook"
+    "project", "model_run", "preview", "data_row", "batch", "model", "api_key", "operation", "webhook", "policy"
 ]
 
 

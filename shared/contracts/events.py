@@ -6,6 +6,7 @@ Events change by addition only; a breaking change is a new `type`. Written stric
 from uuid import UUID
 
 from shared.contracts.event import Event, ProjectEvent, RunState
+from shared.contracts.policy_events import PolicyApplied, PolicyStopped
 from shared.contracts.preview_events import (
     PreviewCancelled,
     PreviewCompleted,
@@ -274,6 +275,8 @@ EVENTS: tuple[type[Event], ...] = (
     PreviewFailed,
     PreviewRealigned,
     PreviewDeleted,
+    PolicyApplied,
+    PolicyStopped,
     OperationSucceeded,
     OperationFailed,
     OperationCancelled,

@@ -22,6 +22,7 @@ OPERATION_KINDS: Mapping[str, Doorbell] = {
     "undo_bulk_decisions": Doorbell.OPERATIONS,
     "import_predictions": Doorbell.OPERATIONS,
     "import_labels": Doorbell.OPERATIONS,
+    "apply_policy": Doorbell.OPERATIONS,
     "model_registration": Doorbell.INFERENCE_OPERATIONS,
 }
 

@@ -16,6 +16,8 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.errors import Conflict, FieldError, NotFound, Unprocessable
 
 KIND, UNDO_KIND = "bulk_decisions", "undo_bulk_decisions"
+UNDONE_KINDS = frozenset({KIND, "apply_policy"})
+"""What decides in bulk, and so is undone like one."""
 
 
 async def decide_in_bulk(
@@ -35,7 +37,7 @@ async def undo_bulk(work: UnitOfWork, principal: Principal, project_id: UUID, op
     """Raises NotFound for what was no bulk of the project, and Conflict while it is under way."""
     project = await get_project(work.session, principal.workspace_id, project_id)
     bulk = await get_operation(work.session, principal.workspace_id, operation_id)
-    if bulk.kind != KIND or bulk.project_id != project.id:
+    if bulk.kind not in UNDONE_KINDS or bulk.project_id != project.id:
         raise NotFound()
     if bulk.state not in ENDED:
         extra = {"state": bulk.state, "allowed": sorted(ENDED)}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.api.access.principal import Principal
+from services.api.auto_accept.auditing import note_audits
 from services.api.projections.reproject import Projector
 from services.api.review import queries
 from services.api.review.changes import Change, Resolver
@@ -39,6 +40,7 @@ async def decide(
     raise_revision(desk, now, wanted.seconds)
     await write(work.session, Hand(principal.member_id, now, desk), changes)
     await see_again(work, desk, changes)
+    await note_audits(work, desk.data_row)
     work.emit(decided_event(desk, changes))
     if wanted.submit:
         await submit(work, principal, desk, "/submit")

@@ -30,6 +30,7 @@ class Hand:
     desk: Desk
     operation_id: UUID | None = None
     models: dict[UUID, Json] = field(default_factory=dict)
+    policy_id: UUID | None = None
 
 
 async def write(session: AsyncSession, hand: Hand, changes: Sequence[Change]) -> None:
@@ -74,6 +75,7 @@ def _decision(hand: Hand, change: Change) -> DecisionRow:
         undone=False,
         revision=hand.desk.review.revision,
         operation_id=hand.operation_id,
+        policy_id=hand.policy_id,
         decided_by=hand.member_id,
         decided_at=hand.at,
     )
@@ -169,7 +171,7 @@ def _new_label(hand: Hand, made: Settled, decision: DecisionRow) -> LabelRow:
         workspace_id=row.workspace_id,
         project_id=row.project_id,
         data_row_id=row.id,
-        provenance={"source": "model_run" if shown else "hand", **source, **_deciding(hand, decision)},
+        provenance={"source": _source(hand, decision), **source, **_deciding(hand, decision)},
         decision_id=decision.id,
         created_by=hand.member_id,
         created_at=hand.at,
@@ -177,6 +179,12 @@ def _new_label(hand: Hand, made: Settled, decision: DecisionRow) -> LabelRow:
     )
     _say(label, made)
     return label
+
+
+def _source(hand: Hand, decision: DecisionRow) -> str:
+    if hand.policy_id is not None:
+        return "policy"
+    return "model_run" if decision.shown else "hand"
 
 
 def _say(label: LabelRow, made: Settled) -> None:
@@ -191,6 +199,7 @@ def _deciding(hand: Hand, decision: DecisionRow) -> Json:
         "action": decision.action,
         "decided_by": str(hand.member_id),
         "decided_at": hand.at.isoformat(),
+        **({"policy_id": str(hand.policy_id)} if hand.policy_id else {}),
     }
 
 

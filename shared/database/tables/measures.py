@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary
+from sqlalchemy import ForeignKey, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.tables.base import Base, CreatedAt, Id, Json, Timestamp
@@ -82,7 +82,10 @@ class PolicyRow(Base):
 
 
 class PolicyAuditRow(Base):
-    """A pre-label the policy would have accepted, left to people, who are not told."""
+    """A pre-label the policy would have accepted, left to people, who are not told.
+
+    `decision_id` is the judgement of a person that stands, and `is_right` what it says; null while there is none.
+    """
 
     __tablename__ = "policy_audits"
 
@@ -91,6 +94,11 @@ class PolicyAuditRow(Base):
     data_row_id: Mapped[UUID] = mapped_column(primary_key=True)
     ordinal: Mapped[int] = mapped_column(primary_key=True)
     workspace_id: Mapped[UUID]
+    decision_id: Mapped[UUID | None]
+    is_right: Mapped[bool | None]
     created_at: Mapped[CreatedAt]
 
-    __table_args__ = (Index("ix_policy_audits_data_row_id", "data_row_id"),)
+    __table_args__ = (
+        Index("ix_policy_audits_data_row_id", "data_row_id"),
+        Index("ix_policy_audits_judged", "policy_id", "decision_id", postgresql_where=text("decision_id IS NOT NULL")),
+    )

@@ -105,7 +105,7 @@ class DecisionRow(Base):
 class LabelRow(Base):
     """One object or answer a person settled. `provenance` is copied, so deleting a run never breaks a label.
 
-    `provenance.source` is model_run, hand or import. `decision_id` is the decision that made it what it is.
+    `provenance.source` is model_run, policy, hand or import. `decision_id` is the decision that made it what it is.
     `external_id` is what whoever imported it calls it, `extras` what only one exchange format knows, by its name.
     """
 
