@@ -61,7 +61,9 @@ def _options(selection: Selection, radio: UUID) -> list[float]:
 
 
 def _bits_of(confidence: float) -> float:
-    return -sum(part * log2(part) for part in (confidence, 1 - confidence) if part > 0)
+    if not 0 < confidence < 1:
+        return 0.0
+    return -confidence * log2(confidence) - (1 - confidence) * log2(1 - confidence)
 
 
 def _bits(options: Sequence[float]) -> float:

@@ -16,6 +16,7 @@ from services.inference.segments import Claim
 from services.inference.trace import worker_of
 from shared.alignment import Selection, select
 from shared.annotations import Annotation
+from shared.doubt import doubt_of
 from shared.fingerprint import fingerprint
 
 Record: TypeAlias = tuple[Any, ...]
@@ -148,7 +149,7 @@ class Outcomes:
                 *(one.trace, mark),
             )
         )
-        shown = (len(selection.visible), selection.uncertainty)
+        shown = (len(selection.visible), *doubt_of(selection))
         self.records["row_projections"].append(
             (claim.model_run_id, claim.alignment.version, row_id, claim.workspace_id, *shown)
         )

@@ -23,6 +23,7 @@ from shared.database.driver import driver_of
 from shared.database.known_results import Known, Question, find_known
 from shared.database.ledger import LedgerPlace, add_to_ledger
 from shared.detections import StoredDetection
+from shared.doubt import doubt_of
 from shared.telemetry import logger
 
 _DETECTIONS_AT_ONCE = 10_000
@@ -63,10 +64,12 @@ _COPY_DETECTIONS = text("""
 """)
 
 _STORE_PROJECTIONS = text("""
-    INSERT INTO row_projections (model_run_id, alignment_version, data_row_id, workspace_id, shown, uncertainty)
-    SELECT :run, :version, p.id, :workspace, p.shown, p.uncertainty
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:shown AS int[]), CAST(:uncertainties AS float8[]))
-        AS p(id, shown, uncertainty)
+    INSERT INTO row_projections
+        (model_run_id, alignment_version, data_row_id, workspace_id, shown, uncertainty, margin, entropy)
+    SELECT :run, :version, p.id, :workspace, p.shown, p.uncertainty, p.margin, p.entropy
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:shown AS int[]), CAST(:uncertainties AS float8[]),
+                CAST(:margins AS float8[]), CAST(:entropies AS float8[]))
+        AS p(id, shown, uncertainty, margin, entropy)
 """)
 
 # Whom earlier workers may have died of stays noted.
@@ -167,11 +170,14 @@ class _Copy:
         return [tuple(one) for one in found]
 
     async def _store_projections(self, session: AsyncSession, seen: Seen) -> None:
+        doubts = [doubt_of(selection) for selection in seen.values()]
         projections = {
             "version": self._claim.alignment.version,
             "ids": list(seen),
             "shown": [len(selection.visible) for selection in seen.values()],
-            "uncertainties": [selection.uncertainty for selection in seen.values()],
+            "uncertainties": [one.least_confidence for one in doubts],
+            "margins": [one.margin for one in doubts],
+            "entropies": [one.entropy for one in doubts],
         }
         await session.execute(_STORE_PROJECTIONS, {**self._of, **projections})
 

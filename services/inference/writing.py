@@ -57,6 +57,8 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
         "workspace_id",
         "shown",
         "uncertainty",
+        "margin",
+        "entropy",
     ),
 }
 
