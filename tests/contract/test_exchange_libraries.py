@@ -1,6 +1,8 @@
 """The formats' own libraries open what was exported and see the same (`make .venv-formats/.installed`)."""
 
+import io
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from services.api.exchange.formats import FORMATS
 from services.api.exchange.formats.label_studio_config import configuration
@@ -160,3 +163,71 @@ def _example(records: st.SearchStrategy[LabelRecord]) -> LabelRecord:
 
     draw()
     return max(found, key=lambda record: len(record.answers))
+
+
+def _unpacked(content: bytes, folder: Path, *names: str) -> None:
+    """With an empty picture for each row, which a YOLO folder has beside its labels."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        archive.extractall(folder)
+    (folder / "images" / "train").mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images" / "train" / name)
+
+
+def test_datumaro_and_supervision_see_the_boxes_of_yolo(tmp_path: Path) -> None:
+    rows = [
+        LabelledRow(row_facts("image", "one.jpg"), [label("A bounding_box", BOX), label("A polygon", SHAPE)]),
+        LabelledRow(row_facts("image", "two.jpg"), []),
+    ]
+    content, losses = write(FORMATS["yolo"], rows)
+    assert [(one.about, one.code) for one in losses.listed()] == [("polygon", "only_bounds")]
+    _unpacked(content, tmp_path, "one.jpg", "two.jpg")
+    seen = seen_by("datumaro", tmp_path, "yolo")
+    assert seen["labels"][:2] == ["A bounding_box", "A polygon"]
+    assert seen["items"]["two"] == []
+    box, bounds = seen["items"]["one"]
+    assert (box["label"], box["bbox"]) == ("A bounding_box", pytest.approx([10.5, 4, 20, 10], abs=0.01))
+    assert (bounds["label"], bounds["bbox"]) == ("A polygon", pytest.approx([2, 2, 58, 38], abs=0.01))
+
+
+def test_supervision_sees_the_polygons_of_yolo(tmp_path: Path) -> None:
+    row = LabelledRow(row_facts("image", "one.jpg"), [label("A polygon", SHAPE), label("A mask", MASK)])
+    content, _ = write(FORMATS["yolo"], [row], layout="segmentation")
+    _unpacked(content, tmp_path, "one.jpg")
+    first, second, mask = seen_by("supervision", tmp_path)["items"]["one"]
+    assert (first["label"], first["box"]) == ("A polygon", pytest.approx([2, 2, 22, 17], abs=0.01))
+    # Its pixels are those of OpenCV, which draws the edge too.
+    assert first["area"] == pytest.approx(21 * 16, abs=1)
+    assert second["box"] == pytest.approx([40, 20, 60, 40], abs=0.01)
+    assert (mask["label"], mask["box"]) == ("A mask", pytest.approx([50, 3, 64, 9], abs=0.01))
+
+
+def test_datumaro_sees_what_cvat_has(tmp_path: Path) -> None:
+    records = [
+        label("A bounding_box", BOX, extras={"cvat": {"occluded": "1", "z_order": "3"}}),
+        label("A bounding_box", TURNED),
+        label("A polygon", Polygon(parts=SHAPE.parts[:1])),
+        label("A polygon", WITH_HOLE),
+        label("A polyline", Polyline(points=((1, 2), (30, 4), (5, 6)))),
+        label("A point", Point(x=1.5, y=2.5)),
+        label("A mask", MASK),
+        _example(label_records("image", "radio")),
+        _example(label_records("image", "bounding_box")),
+    ]
+    content, _ = write(FORMATS["cvat"], [LabelledRow(row_facts("image", "one.jpg"), records)])
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / "one.jpg")
+    (tmp_path / "annotations.xml").write_bytes(content)
+    seen = seen_by("datumaro", tmp_path, "cvat")
+    box, turned, polygon, hole, line, point, mask, scene, answered = seen["items"]["one"]
+    assert (box["label"], box["bbox"], box["attributes"]) == ("A bounding_box", [10.5, 4, 20, 10], {"occluded": True})
+    assert turned["rotated"] == [20.5, 9, 20, 10, 30]
+    assert polygon["points"] == [2, 2, 22, 2, 22, 17, 2, 17]
+    assert hole["pixels"] == _pixels(rasterised(WITH_HOLE, HEIGHT, WIDTH))
+    assert line["points"] == [1, 2, 30, 4, 5, 6]
+    assert point["points"] == [1.5, 2.5]
+    assert mask["pixels"] == _pixels(bitmap_of(MASK))
+    assert scene["label"] == "Scene"
+    assert scene["attributes"]["Scene"] in {"indoors", "outdoors"}
+    assert set(answered["attributes"]) - {"occluded"}

@@ -13,7 +13,7 @@ PYTHON = _ROOT / ".venv-formats" / "bin" / "python"
 _SECONDS = 170
 
 
-def seen_by(reader: str, *paths: Path) -> Any:
+def seen_by(reader: str, *paths: Path | str) -> Any:
     """What the library of `<reader>_reader.py` sees. Its own refusal fails the test with its words."""
     program = Path(__file__).parent / f"{reader}_reader.py"
     command = [str(PYTHON), str(program), *map(str, paths)]

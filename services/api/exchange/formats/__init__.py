@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 
-from services.api.exchange.formats import coco, label_studio, labelbox, prelabel
+from services.api.exchange.formats import coco, cvat, label_studio, labelbox, prelabel, yolo
 from services.api.exchange.formats.base import ExchangeFormat
 
 FORMATS: Mapping[str, ExchangeFormat] = {
@@ -13,6 +13,8 @@ FORMATS: Mapping[str, ExchangeFormat] = {
     "labelbox": labelbox.FORMAT,
     "coco": coco.FORMAT,
     "label_studio": label_studio.FORMAT,
+    "yolo": yolo.FORMAT,
+    "cvat": cvat.FORMAT,
 }
 
 __all__ = ["FORMATS", "ExchangeFormat"]
