@@ -16,6 +16,7 @@ from services.api.data_rows import routes as data_rows
 from services.api.docs_page import add_docs_page
 from services.api.exchange import routes as exchange
 from services.api.idempotency import REPLAYED
+from services.api.label_studio import routes as label_studio
 from services.api.measures import routes as measures
 from services.api.metrics import HttpMetrics
 from services.api.middleware import REQUEST_ID, RequestContext
@@ -57,6 +58,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     notifications.router,
     system.router,
     webhooks.router,
+    label_studio.router,
 )
 """Every feature of the api, in the order of its documentation."""
 
@@ -74,6 +76,7 @@ _TAGS: Sequence[dict[str, str]] = (
     {"name": "notifications", "description": "What a member should know about."},
     {"name": "webhooks", "description": "Who outside is told of events, and how each delivery went."},
     {"name": "system", "description": "How the installation is, for admins."},
+    {"name": "label-studio", "description": "Prelabel as a machine learning backend of Label Studio."},
     {"name": "health", "description": "For probes and monitoring; no key is needed."},
 )
 _ABOUT = """Model-assisted labeling: a model proposes labels on a project's data, a person reviews them.

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access import authentication
@@ -25,6 +25,13 @@ bearer = HTTPBearer(
     scheme_name="api_key",
     auto_error=False,
     description="An API key of a member, as `Authorization: Bearer plk_…`",
+)
+
+
+basic = HTTPBasic(
+    scheme_name="label_studio",
+    auto_error=False,
+    description="An API key as the password, for Label Studio, which knows no bearer tokens; any user name",
 )
 
 
@@ -50,6 +57,20 @@ def require(role: Role) -> Callable[..., Awaitable[Principal]]:
         return principal
 
     return required
+
+
+async def _label_studio(
+    request: Request,
+    credentials: Annotated[HTTPBasicCredentials | None, Security(basic)],
+    token: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+) -> Principal:
+    resources = resources_of(request)
+    key = credentials.password if credentials else token.credentials if token else None
+    principal = await authentication.authenticate(resources.sessions, resources.signals, key)
+    if not principal.role.allows(Role.EDITOR):
+        raise Forbidden(f"this needs the role {Role.EDITOR}; the key has {principal.role}")
+    request.state.principal = principal
+    return principal
 
 
 def _checked_principal(request: Request) -> Principal:
@@ -116,6 +137,8 @@ Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
 Labeler = Annotated[Principal, Depends(require(Role.LABELER))]
 Editor = Annotated[Principal, Depends(require(Role.EDITOR))]
 Admin = Annotated[Principal, Depends(require(Role.ADMIN))]
+LabelStudio = Annotated[Principal, Depends(_label_studio)]
+"""An editor whose key came as the password of basic authentication, or as a bearer token."""
 
 Work = Annotated[UnitOfWork, Depends(_work, scope="function")]
 """One transaction, committed before the response leaves."""

@@ -23,6 +23,7 @@ from shared.database.tables.events import (
     OperationRow,
     StreamRow,
 )
+from shared.database.tables.label_studio import LabelStudioProjectRow
 from shared.database.tables.measures import (
     PolicyAuditRow,
     PolicyRow,
@@ -70,6 +71,7 @@ __all__ = [
     "FeatureSchemaRow",
     "IdempotencyKeyRow",
     "LabelRow",
+    "LabelStudioProjectRow",
     "LedgerCountRow",
     "MemberRow",
     "ModelRunRow",
