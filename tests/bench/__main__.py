@@ -24,6 +24,7 @@ from tests.bench import (
     transport,
 )
 from tests.bench.measure import Measurement
+from tests.bench.notifier import connections, fan_out, latency, resume_storm
 from tests.bench.table import keep
 
 BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
@@ -36,6 +37,11 @@ BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
     "scaling": scaling.measure,
     "long_run": long_run.measure,
     "transport": transport.measure,
+    "fan_out": fan_out.measure,
+    "event_latency": latency.measure,
+    "slow_client": latency.measure_slow_client,
+    "connections": connections.measure,
+    "resume_storm": resume_storm.measure,
     "preview_1000": previews.measure,
     "review_queue": review_queue.measure,
     "paging": paging.measure,
