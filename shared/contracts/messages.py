@@ -132,11 +132,13 @@ class Opened(_FromServer):
         return written
 
 
-class Subscribed(Opened):
-    """Events after `offset` follow. `snapshot` is there exactly when `recovered` is false and equals the GET body."""
-
+class _Subscribed(_FromServer):
     type: Literal["subscribed"] = "subscribed"
     id: SubscriptionId
+
+
+class Subscribed(Opened, _Subscribed):
+    """Events after `offset` follow. `snapshot` is there exactly when `recovered` is false and equals the GET body."""
 
 
 class Unsubscribed(_FromServer):

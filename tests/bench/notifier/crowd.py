@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import uvloop
 from pydantic import BaseModel
@@ -72,8 +72,9 @@ class Crowd:
 
     async def _connect(self, client: "_Client", turns: asyncio.Semaphore) -> None:
         async with turns:
-            await client.connect()
-            await client.until_opened()
+            opened = await client.connect()
+            if self.orders.topic is not None:
+                await opened.wait()
 
     def lowest(self) -> int:
         return min(client.offset for client in self.clients)
@@ -82,41 +83,39 @@ class Crowd:
 class _Client(asyncio.Protocol):
     """Stands at `offset` of `epoch`; both outlive its connections."""
 
-    __slots__ = ("_carried", "_crowd", "_opened", "_transport", "epoch", "offset")
+    __slots__ = ("_carried", "_crowd", "_has_upgraded", "_opened", "_transport", "epoch", "offset")
 
     def __init__(self, crowd: Crowd) -> None:
         self._crowd = crowd
         self._carried = b""
         self._transport: asyncio.Transport | None = None
         self._opened: asyncio.Event | None = None
+        self._has_upgraded = False
         self.epoch, self.offset = "", 0
 
-    async def connect(self) -> None:
-        """Again and again with a random pause, as docs/websocket.md asks for."""
+    async def connect(self) -> asyncio.Event:
+        """What is set once it has subscribed. Again and again with a random pause, as docs/websocket.md asks for."""
         loop, orders = asyncio.get_running_loop(), self._crowd.orders
-        self._opened, longest = asyncio.Event(), 1.0
+        opened = self._opened = asyncio.Event()
+        longest = 1.0
         while True:
             try:
                 await loop.create_connection(lambda: self, orders.host, orders.port)
-                return
+                return opened
             except OSError:
                 if not orders.comes_back:
                     raise
                 await asyncio.sleep(random.uniform(0, longest))
                 longest = min(_LONGEST_PAUSE_SECONDS, 2 * longest)
 
-    async def until_opened(self) -> None:
-        if self._opened is not None and self._crowd.orders.topic is not None:
-            await self._opened.wait()
-        self._opened = None
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self._carried = transport, b""
-        orders = self._crowd.orders
-        if orders.topic is None:
-            return
-        transport.write(handshake(orders.host, orders.port))
+        self._transport, self._carried = cast(asyncio.Transport, transport), b""
+        self._has_upgraded = self._crowd.orders.topic is None
+        if not self._has_upgraded:
+            self._transport.write(handshake(self._crowd.orders.host, self._crowd.orders.port))
+
+    def _begin(self, transport: asyncio.Transport) -> None:
+        orders, self._has_upgraded = self._crowd.orders, True
         transport.write(text_frame(json.dumps({"type": "init", "ticket": self._crowd.ticket()})))
         after = {"after": {"epoch": self.epoch, "offset": self.offset}} if self.epoch else {}
         for number in range(orders.subscriptions):
@@ -129,6 +128,8 @@ class _Client(asyncio.Protocol):
         if self._crowd.orders.topic is None:
             tally.changed.set()
             return
+        if not self._has_upgraded and self._transport is not None:
+            self._begin(self._transport)
         now = time.monotonic_ns()
         text = self._carried + data
         end = 0
@@ -158,6 +159,7 @@ class _Client(asyncio.Protocol):
         self.epoch, self.offset = epoch, offset
         self._crowd.tally.opened += 1
         self._opened.set()
+        self._opened = None
         return found.end()
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -6,6 +6,7 @@ Prints its port. Each line it reads is `{"frame": "<hex>", "times": N}`; it answ
 import asyncio
 import json
 import sys
+from typing import cast
 
 import uvloop
 
@@ -13,12 +14,9 @@ import uvloop
 class _Connection(asyncio.Protocol):
     def __init__(self, floor: "Floor") -> None:
         self._floor = floor
-        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._floor.transports.append(transport)
+        self._floor.transports.append(cast(asyncio.Transport, transport))
 
     def pause_writing(self) -> None:
         self._floor.full += 1

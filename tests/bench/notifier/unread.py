@@ -31,6 +31,7 @@ class Unread:
             {"type": "subscribe", "id": str(number), "topic": self._stage.topic} for number in range(_SUBSCRIPTIONS)
         ]
         connection.sendall(handshake(address.hostname, address.port))
+        connection.recv(_BUFFER_BYTES)  # it is a websocket now
         for message in messages:
             connection.sendall(text_frame(json.dumps(message)))
         self._socket = connection
