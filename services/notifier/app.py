@@ -12,7 +12,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from services.notifier.client import Client
@@ -30,16 +31,27 @@ _PATIENCE_SECONDS = 2.0
 _CORS: dict[str, Any] = {"allow_methods": ["GET"], "allow_headers": ["Authorization", "Last-Event-ID"], "max_age": 600}
 
 
-def create_app(settings: NotifierSettings) -> Starlette:
+class NotifierApp:
+    """Websockets go straight to their conversation: each layer in between would cost every connection a frame."""
+
+    def __init__(self, pages: Starlette) -> None:
+        self._pages = pages
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "websocket" and scope["path"] == "/v1/ws":
+            return serve(self._pages.state.notifier, scope, receive, send)
+        return self._pages(scope, receive, send)
+
+
+def create_app(settings: NotifierSettings) -> NotifierApp:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with running_notifier(settings) as notifier:
             app.state.notifier = notifier
             yield
 
-    return Starlette(
+    pages = Starlette(
         routes=[
-            WebSocketRoute("/v1/ws", serve),
             Route("/v1/projects/{project_id}/events/stream", stream_project_events),
             Route("/livez", get_liveness),
             Route("/readyz", get_readiness),
@@ -49,6 +61,7 @@ def create_app(settings: NotifierSettings) -> Starlette:
         exception_handlers={HTTPException: answer_http_error, PrelabelError: answer_problem},
         middleware=[Middleware(CORSMiddleware, **_CORS, allow_origins=settings.allowed_origins)],
     )
+    return NotifierApp(pages)
 
 
 async def answer_problem(request: Request, error: Exception) -> Response:
@@ -56,22 +69,25 @@ async def answer_problem(request: Request, error: Exception) -> Response:
     return answer(error, request)
 
 
-async def serve(websocket: WebSocket) -> None:
-    notifier: Notifier = websocket.app.state.notifier
-    offered = SUBPROTOCOL in websocket.scope["subprotocols"]
-    await websocket.accept(subprotocol=SUBPROTOCOL if offered else None)
-    now = asyncio.get_running_loop().time()
-    queue_bytes = notifier.desk.limits.queue_bytes
-    client = Client(wire_of(websocket.scope), queue_bytes, heard_at=now, pinged_at=now)
-    refusal = _refusal(websocket, notifier)
+async def serve(notifier: Notifier, scope: Scope, receive: Receive, send: Send) -> None:
+    refusal = await _accept(notifier, WebSocket(scope, receive, send))
+    wire, now = wire_of(scope), asyncio.get_running_loop().time()
+    wire.settle()
+    client = Client(wire, notifier.desk.limits.queue_bytes, heard_at=now, pinged_at=now)
     if refusal is not None:
         client.close(*refusal)
         return
     notifier.desk.hub.enter(client)
     try:
-        await Session(notifier.desk, client, websocket.receive).run()
+        await Session(notifier.desk, client, receive).run()
     finally:
         notifier.desk.hub.exit(client)
+
+
+async def _accept(notifier: Notifier, websocket: WebSocket) -> tuple[CloseCode, str] | None:
+    offered = SUBPROTOCOL in websocket.scope["subprotocols"]
+    await websocket.accept(subprotocol=SUBPROTOCOL if offered else None)
+    return _refusal(websocket, notifier)
 
 
 async def get_liveness(request: Request) -> Response:

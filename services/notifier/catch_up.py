@@ -8,11 +8,13 @@ from functools import partial
 from typing import TypeVar
 
 from services.notifier import metrics
-from services.notifier.frames import event_frame
+from services.notifier.frames import SharedFrame
 from services.notifier.hub import Hub
-from services.notifier.log import EventLog
+from services.notifier.log import EventLog, Opening, continues
+from services.notifier.pages import Pages
 from services.notifier.stream import HistoryLost, KeyGuard, Stream, Subscription
 from services.notifier.tickets import Identity
+from services.notifier.together import Together
 from services.notifier.topics import Topic, WantedTopic, selectors_of
 from shared.contracts.http import Problem, problem_of
 from shared.contracts.messages import CloseCode, Position
@@ -30,6 +32,7 @@ class Pace:
 
     page_size: int = 200
     readers: int = 4
+    max_missed: int = 10_000
     slow_client_seconds: float = 20
     retry_seconds: float = 0.25
     max_retry_seconds: float = 2
@@ -42,6 +45,9 @@ class CatchUp:
         self._pace = pace
         self._wake = wake
         self._turns = asyncio.Semaphore(pace.readers)
+        self._pages = Pages(event_log, pace.page_size, self._turns)
+        self._topics = Together(event_log.topics)
+        self._heads = Together(event_log.heads)
         # Not cancelled when a client goes: that would break a connection to PostgreSQL in mid-answer.
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -52,18 +58,18 @@ class CatchUp:
 
     async def check(self, identity: Identity, wanted: WantedTopic) -> None:
         """Raises NotFound for what may not be followed, and Unavailable."""
-        async with self._turns:
-            await self._log.topic(identity, wanted)
+        if await self._topics.get((identity, wanted)) is None:
+            raise NotFound()
 
     async def follow_key(self, guard: KeyGuard, identity: Identity) -> None:
         """From here on the guard hears of its key. Raises Unavailable, and NotFound for a workspace that has gone."""
         topic = Topic(identity.workspace_id, identity.api_key_id)
         stream = self._hub.join(guard, topic)
-        async with self._turns:
-            head = (await self._log.heads([stream.id])).get(stream.id)
-        if head is None:
-            raise NotFound()
-        self._start(stream, head)
+        if stream.cursor is None:
+            head = await self._heads.get(stream.id)
+            if head is None:
+                raise NotFound()
+            self._start(stream, head)
         guard.is_live = True
 
     def restart(self, stream: Stream, head: Head | None) -> None:
@@ -77,6 +83,7 @@ class CatchUp:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pages.stop()
 
     async def _run(self, subscription: Subscription, after: Position | None) -> None:
         try:
@@ -103,14 +110,24 @@ class CatchUp:
 
     async def _open(self, subscription: Subscription, after: Position | None) -> Stream:
         identity, wanted = subscription.identity, subscription.wanted
-        topic = await self._ask(subscription, partial(self._log.topic, identity, wanted))
+        topic = await self._ask(subscription, partial(self._topics.get, (identity, wanted)))
+        if topic is None:
+            raise NotFound()
         # Join before reading the past: an event between the two is then seen twice, never missed.
         stream = self._hub.join(subscription, topic)
-        opening = await self._ask(subscription, partial(self._log.open, identity, wanted, topic.stream_id, after))
+        opening = await self._ask(subscription, partial(self._opening, subscription, stream, after))
         self._start(stream, opening.head)
         subscription.history = stream.history
         subscription.open_at(opening)
         return stream
+
+    async def _opening(self, subscription: Subscription, stream: Stream, after: Position | None) -> Opening:
+        if after is not None:
+            head = await self._heads.get(stream.id)
+            if head is not None and continues(head, after, self._pace.max_missed):
+                return Opening(head, after.offset)
+        async with self._turns:
+            return await self._log.open(subscription.identity, subscription.wanted, stream.id)
 
     def _start(self, stream: Stream, head: Head) -> None:
         try:
@@ -124,14 +141,12 @@ class CatchUp:
 
     async def _replay(self, subscription: Subscription, stream: Stream) -> None:
         while not stream.go_live(subscription):
-            page = await self._ask(
-                subscription, partial(self._log.events, stream.id, subscription.offset, self._pace.page_size)
-            )
+            page = await self._ask(subscription, partial(self._pages.after, stream.id, subscription.offset))
             if not page.events or page.epoch != stream.epoch or subscription.history != stream.history:
                 raise HistoryLost
-            for event in page.events:
+            for event, frame in page.events:
                 await self._until_read(subscription)
-                _give(subscription, stream, event)
+                _give(subscription, event, frame)
 
     async def _until_read(self, subscription: Subscription) -> None:
         """Raises TimeoutError when the client takes too long."""
@@ -147,8 +162,7 @@ class CatchUp:
         delay = self._pace.retry_seconds
         while not subscription.is_over:
             with suppress(Unavailable):
-                async with self._turns:
-                    answer = await ask()
+                answer = await ask()
                 if subscription.is_over:
                     break
                 return answer
@@ -169,11 +183,11 @@ class _Left(Exception):
     """The client or the subscription has gone meanwhile."""
 
 
-def _give(subscription: Subscription, stream: Stream, event: LoggedEvent) -> None:
+def _give(subscription: Subscription, event: LoggedEvent, frame: SharedFrame) -> None:
     if event.offset != subscription.offset + 1:
         raise HistoryLost
     if subscription.topic is not None and subscription.topic.selector in selectors_of(event):
-        subscription.receive(event, event_frame(event, stream.epoch))
+        subscription.receive(event, frame)
         metrics.EVENTS_SENT.inc()
     else:
         subscription.offset = event.offset

@@ -1,9 +1,9 @@
 """What the notifier reads of the event log. While PostgreSQL is away every method raises Unavailable."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -21,6 +21,8 @@ from shared.database.event_log import Head, LoggedEvent, read_head
 from shared.database.tables import EventRow, StreamRow
 from shared.errors import NotFound
 from shared.page_tokens import Pager
+
+Asked: TypeAlias = tuple[Identity, WantedTopic]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,12 @@ class PastEvents:
 
 
 class EventLog(Protocol):
-    async def topic(self, identity: Identity, wanted: WantedTopic) -> Topic:
-        """Raises NotFound for what is not there or another workspace's."""
+    async def topics(self, asked: Sequence[Asked]) -> Mapping[Asked, Topic]:
+        """Without what is not there or another workspace's."""
         ...
 
-    async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID, after: Position | None) -> Opening:
-        """Raises NotFound when it has gone."""
+    async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID) -> Opening:
+        """At the head, with a snapshot. Raises NotFound when it has gone."""
         ...
 
     async def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, Head]: ...
@@ -58,24 +60,26 @@ class EventLog(Protocol):
 
 
 class PostgresLog:
-    def __init__(self, sessions: Sessions, max_missed: int, pager: Pager) -> None:
+    def __init__(self, sessions: Sessions, pager: Pager) -> None:
         self._sessions = sessions
         self._pager = pager
-        self._max_missed = max_missed
 
-    async def topic(self, identity: Identity, wanted: WantedTopic) -> Topic:
+    async def topics(self, asked: Sequence[Asked]) -> Mapping[Asked, Topic]:
+        found = {}
         async with self._reading() as session:
-            return await wanted.find(session, identity)
+            for one in asked:
+                identity, wanted = one
+                with suppress(NotFound):
+                    found[one] = await wanted.find(session, identity)
+        return found
 
-    async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID, after: Position | None) -> Opening:
+    async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID) -> Opening:
         async with self._reading() as session:
             # One moment for head and snapshot: what is in the one is not in the events after the other.
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             head = await read_head(session, stream_id)
             if head is None:
                 raise NotFound()
-            if after is not None and continues(head, after, self._max_missed):
-                return Opening(head, after.offset)
             return Opening(head, head.last_offset, await wanted.snapshot(session, identity, self._pager))
 
     async def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, Head]:

@@ -82,14 +82,13 @@ def _assemble(settings: NotifierSettings) -> Notifier:
     engine = create_engine(settings, "prelabel-notifier")
     sessions = create_sessions(engine)
     hub, tickets = Hub(), Tickets(sessions)
-    event_log = PostgresLog(
-        sessions, settings.notifier_max_missed_events, Pager(settings.secret_key.get_secret_value())
-    )
+    event_log = PostgresLog(sessions, Pager(settings.secret_key.get_secret_value()))
     tail = Tail(event_log, hub, settings.notifier_page_size)
     pace = Pace(
         page_size=settings.notifier_page_size,
         # Half of the connections, so that the tail and new clients always find one.
         readers=max(1, settings.database_pool_size // 2),
+        max_missed=settings.notifier_max_missed_events,
         slow_client_seconds=settings.notifier_slow_client_seconds,
     )
     catch_up = CatchUp(event_log, hub, pace, tail.wake)

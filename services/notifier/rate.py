@@ -8,6 +8,8 @@ _BURST_SECONDS = 5
 class Rate:
     """A token bucket: so many a second on average, what five seconds allow at once."""
 
+    __slots__ = ("_at", "_clock", "_left", "_most", "_per_second")
+
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
         self._per_second = per_second
         self._clock = clock

@@ -37,6 +37,8 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 class Session:
     """`receive` gives ASGI websocket messages."""
 
+    __slots__ = ("_client", "_desk", "_guard", "_rate", "_receive")
+
     def __init__(self, desk: Desk, client: Client, receive: Receive) -> None:
         self._desk = desk
         self._client = client

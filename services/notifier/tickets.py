@@ -2,14 +2,15 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import any_, delete, func, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.dialects.postgresql import UUID as PostgresUUID
 
 from services.notifier.availability import unavailable_when_away
+from services.notifier.together import Together
 from shared.database.engine import Sessions
 from shared.database.keys_in_use import find_key_in_use, note_use
 from shared.database.tables import KEY_SERVES, ApiKeyRow, MemberRow, WebsocketTicketRow
@@ -32,26 +33,39 @@ class Tickets:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self._redeeming = Together(self._redeem)
 
     async def redeem(self, ticket: str) -> Identity:
-        """Use it up. Raises Unauthenticated when it is unknown, used or, by the database's clock, too old."""
+        """Use it up. Raises Unauthenticated when it is unknown, used or too old, or its key serves no more."""
         digest = hashlib.sha256(ticket.encode()).digest()
+        identity = None if self._redeeming.is_asked(digest) else await self._redeeming.get(digest)
+        if identity is None:
+            raise Unauthenticated("the ticket is unknown, used or too old, or its API key serves no more")
+        return identity
+
+    async def _redeem(self, digests: Collection[bytes]) -> Mapping[bytes, Identity]:
+        """By the database's clock, and with the roles that the members have now."""
         with unavailable_when_away():
             async with transaction(self._sessions) as session:
                 found = await session.execute(
                     delete(WebsocketTicketRow)
-                    .where(WebsocketTicketRow.ticket_sha256 == digest, WebsocketTicketRow.expires_at > func.now())
+                    .where(
+                        WebsocketTicketRow.ticket_sha256 == any_(literal(list(digests), ARRAY(BYTEA))),
+                        WebsocketTicketRow.expires_at > func.now(),
+                        ApiKeyRow.id == WebsocketTicketRow.api_key_id,
+                        MemberRow.id == ApiKeyRow.member_id,
+                        KEY_SERVES,
+                    )
                     .returning(
+                        WebsocketTicketRow.ticket_sha256,
                         WebsocketTicketRow.workspace_id,
                         WebsocketTicketRow.member_id,
                         WebsocketTicketRow.api_key_id,
-                        WebsocketTicketRow.role,
+                        MemberRow.role,
                     )
+                    .execution_options(synchronize_session=False)
                 )
-                row = found.one_or_none()
-        if row is None:
-            raise Unauthenticated("the ticket is unknown, used or too old")
-        return Identity(*row)
+                return {row[0]: Identity(*row[1:]) for row in found}
 
     async def identify(self, api_key: str) -> Identity:
         """Raises Unauthenticated without saying what is wrong with the key."""
@@ -63,13 +77,6 @@ class Tickets:
                 if found.is_stale:
                     await note_use(session, found.api_key_id)
         return Identity(found.workspace_id, found.member_id, found.api_key_id, found.role)
-
-    async def as_of_now(self, identity: Identity) -> Identity:
-        """With the member's present role. Raises Unauthenticated when the key serves no more."""
-        role = (await self.roles([identity.api_key_id])).get(identity.api_key_id)
-        if role is None:
-            raise Unauthenticated("the API key serves no more")
-        return replace(identity, role=role)
 
     async def roles(self, api_key_ids: Collection[UUID]) -> Mapping[UUID, str]:
         """Of those of these keys, of any workspace, that may be used now; by the database's clock."""

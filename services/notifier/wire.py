@@ -4,6 +4,7 @@ The client's queue (`client.py`) can thus be bounded and a broadcast is one writ
 would be encoded again and wait for the slowest reader.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -35,8 +36,32 @@ def text_frame(text: bytes) -> bytes:
     return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
-def wire_of(scope: Any) -> Wire:
-    return cast(Wire, scope["extensions"][EXTENSION])
+def wire_of(scope: Any) -> "WireProtocol":
+    return cast(WireProtocol, scope["extensions"][EXTENSION])
+
+
+class _Inbox:
+    """What uvicorn needs of a queue; `asyncio.Queue` takes three kilobytes when it is empty."""
+
+    __slots__ = ("_items", "_waiting")
+
+    def __init__(self) -> None:
+        self._items: list[Any] = []
+        self._waiting: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        return not self._items
+
+    def put_nowait(self, item: Any) -> None:
+        self._items.append(item)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._items:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        return self._items.pop(0)
 
 
 class WireProtocol(WebSocketsSansIOProtocol):
@@ -45,13 +70,16 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_writable: Callable[[], None] = _nothing
+        self.is_writable = True
+        self.queue = cast(Any, _Inbox())
 
-    @property
-    def is_writable(self) -> bool:
-        return self.writable.is_set()
+    def settle(self) -> None:
+        """The handshake is done. What it was about is forgotten, since connections are many and stay for hours."""
+        self.request = self.response = cast(Any, None)
+        self.scope.clear()  # type: ignore[attr-defined]
 
     def write(self, frame: bytes) -> None:
-        if not self._is_over():
+        if not (self.close_sent or self.disconnected or self.transport.is_closing()):
             self.transport.write(frame)
 
     def close(self, code: int, reason: str) -> None:
@@ -79,8 +107,13 @@ class WireProtocol(WebSocketsSansIOProtocol):
         else:
             super().handle_ping()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.is_writable = False
+
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.is_writable = True
         self.on_writable()
 
     def _is_over(self) -> bool:

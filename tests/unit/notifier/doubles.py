@@ -8,10 +8,9 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from services.notifier.client import Client
-from services.notifier.log import Opening, PastEvents, continues
+from services.notifier.log import Asked, Opening, PastEvents
 from services.notifier.tickets import Identity
 from services.notifier.topics import Topic, WantedTopic
-from shared.contracts.messages import Position
 from shared.contracts.resources import Notifications
 from shared.database.event_log import Head, LoggedEvent
 from shared.errors import Unavailable
@@ -112,18 +111,15 @@ class RacingLog:
     def head(self) -> Head:
         return Head(self.epoch, self.first_offset, self.last_offset)
 
-    async def topic(self, identity: Identity, wanted: WantedTopic) -> Topic:
-        del identity
+    async def topics(self, asked: Sequence[Asked]) -> dict[Asked, Topic]:
         await self._arrive()
-        return cast(FakeTopic, wanted).topic
+        return {one: cast(FakeTopic, one[1]).topic for one in asked}
 
-    async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID, after: Position | None) -> Opening:
+    async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID) -> Opening:
         del identity, wanted, stream_id
         await self._arrive()
         head = self.head
         await self._arrive()
-        if after is not None and continues(head, after, MAX_MISSED):
-            return Opening(head, after.offset)
         return Opening(head, head.last_offset, Notifications(items=(), next_page_token=None, unread=0))
 
     async def heads(self, stream_ids: Sequence[UUID]) -> dict[UUID, Head]:

@@ -20,7 +20,7 @@ from services.notifier.topics import Selector, Topic, selectors_of
 from shared.contracts.messages import Position
 from shared.database.event_log import LoggedEvent
 from shared.errors import Unavailable
-from tests.unit.notifier.doubles import IDENTITY, FakeTopic, FakeWire, RacingLog, new_client
+from tests.unit.notifier.doubles import IDENTITY, MAX_MISSED, FakeTopic, FakeWire, RacingLog, new_client
 
 _STREAM, _RUN, _OTHER = uuid4(), uuid4(), uuid4()
 _SELECTORS: tuple[Selector, ...] = ("all", _RUN, "notifying")
@@ -50,13 +50,20 @@ class Follower:
 @dataclass
 class World:
     log: RacingLog
-    hub: Hub = field(default_factory=Hub)
     followers: list[Follower] = field(default_factory=list)
     gone: list[Follower] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.stopped: list[CatchUp | Tail] = []
+        self.start()
+
+    def start(self) -> None:
+        """As a new process: it knows of nobody."""
+        self.hub = Hub()
         self.tail = Tail(self.log, self.hub, page_size=3)
-        pace = Pace(page_size=3, readers=2, slow_client_seconds=60, retry_seconds=0, max_retry_seconds=0)
+        pace = Pace(
+            page_size=3, readers=2, max_missed=MAX_MISSED, slow_client_seconds=60, retry_seconds=0, max_retry_seconds=0
+        )
         self.catch_up = CatchUp(self.log, self.hub, pace, self.tail.wake)
         self.tail.on_history_lost = self.catch_up.restart
 
@@ -79,6 +86,13 @@ class World:
         if self.gone:
             old = self.gone[which % len(self.gone)]
             self.subscribe(old.selector, old.position)
+
+    def restart(self) -> None:
+        """All clients are cut off; what the old process had under way reaches nobody."""
+        while self.followers:
+            self.disconnect(0)
+        self.stopped += [self.catch_up, self.tail]
+        self.start()
 
     async def settle(self) -> None:
         """The parts are back; after a while everybody has everything."""
@@ -150,6 +164,7 @@ _steps = st.one_of(
     ),
     st.builds(lambda which: lambda world: world.disconnect(which), _numbers),
     st.builds(lambda which: lambda world: world.resume(which), _numbers),
+    st.just(lambda world: world.restart()),
     st.builds(lambda offset: lambda world: world.log.trim(offset), _numbers),
     st.builds(lambda offset: lambda world: world.log.lose_history(offset), _numbers),
 )
@@ -175,8 +190,8 @@ async def _play(steps: list[tuple[Step, int]], delays: list[int]) -> None:
         _check(follower, world.log, complete=True)
     for follower in world.gone:
         _check(follower, world.log, complete=False)
-    await world.catch_up.stop()
-    await world.tail.stop()
+    for part in (*world.stopped, world.catch_up, world.tail):
+        await part.stop()
 
 
 def _check(follower: Follower, log: RacingLog, *, complete: bool) -> None:
