@@ -30,7 +30,7 @@ from tests.support.notifier import (
 def environment(servers: Addresses) -> dict[str, str]:
     return notifier_environment(servers) | {
         "NOTIFIER_HEARTBEAT_SECONDS": "0.4",
-        "NOTIFIER_INIT_SECONDS": "0.3",
+        "NOTIFIER_INIT_SECONDS": "2",
         "NOTIFIER_MAX_SUBSCRIPTIONS": "3",
     }
 

@@ -303,7 +303,8 @@ async def test_a_restart_says_so_and_what_follows_is_not_lost(
 async def test_connections_of_both_kinds_have_one_limit(
     environment: dict[str, str], tenant: Tenant, tmp_path: Path
 ) -> None:
-    with running_notifier({**environment, "NOTIFIER_MAX_CONNECTIONS": "2"}, tmp_path / "log") as notifier:
+    patient = {"NOTIFIER_MAX_CONNECTIONS": "2", "NOTIFIER_HEARTBEAT_SECONDS": "20"}
+    with running_notifier({**environment, **patient}, tmp_path / "log") as notifier:
         async with listening(notifier, tenant), streaming(_url(notifier, tenant), _key(tenant)) as stream:
             await _opened(stream)
             async with streaming(_url(notifier, tenant), _key(tenant)) as third:
