@@ -11,6 +11,7 @@ from functools import partial
 
 from tests.bench import (
     detector_throughput,
+    exchange,
     instant_model,
     long_run,
     paging,
@@ -47,6 +48,9 @@ BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
     "paging": paging.measure,
     "reprojection_1000": partial(reprojection.measure, 1_000),
     "reprojection_10000": partial(reprojection.measure, 10_000),
+    "import_data_rows": exchange.measure_data_rows,
+    "import_predictions": exchange.measure_predictions,
+    "export": exchange.measure_export,
 }
 
 

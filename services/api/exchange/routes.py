@@ -9,22 +9,27 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.checked_requests import MAX_BODY_BYTES, content_type_of
-from services.api.dependencies import Editor, Reader, Store, Viewer, Works, resources_of
+from services.api.dependencies import Editor, IfMatch, Reader, Store, Viewer, Work, Works, resources_of
+from services.api.etags import etag
 from services.api.exchange import service
 from services.api.exchange.answer import ExportAnswer, of_snapshot
 from services.api.exchange.formats import FORMATS
 from services.api.exchange.imports.submit import Submitted
 from services.api.exchange.imports.upload import MAX_UPLOAD_BYTES, Upload
+from services.api.exchange.ontologies import ONTOLOGY_FORMATS
+from services.api.exchange.ontologies.taking import ForeignOntology
 from services.api.exchange.schemas import (
     ExportReport,
     ExportWanted,
     ImportLine,
     ImportSubmitted,
     LabelsImportWanted,
+    OntologyImported,
     PredictionsImportWanted,
 )
 from services.api.idempotency import IdempotentRoute
 from services.api.problems import problems
+from services.api.projects.schemas import OntologyVersion
 from services.api.streaming import body_of
 
 router = APIRouter(prefix="/v1", tags=["exchange"], route_class=IdempotentRoute)
@@ -46,6 +51,15 @@ _UPLOAD: dict[str, Any] = {
         "content": {
             media_type: {"schema": {"type": "string", "format": "binary"}}
             for media_type in sorted({taken for one in FORMATS.values() for taken in one.takes})
+        },
+    },
+}
+_ONTOLOGY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            media_type: {"schema": {"type": "string", "format": "binary"}}
+            for media_type in sorted({taken for one in ONTOLOGY_FORMATS.values() for taken in one.takes})
         },
     },
 }
@@ -168,6 +182,32 @@ async def get_import_lines(
     """What became of every line of an import so far, in no order. Kept for a week."""
     report = await service.find_report(session, principal, project_id, operation_id, store)
     return StreamingResponse(report.pieces(), media_type="application/x-ndjson")
+
+
+@router.post(
+    "/projects/{project_id}/ontology/import",
+    responses=problems(400, 404, 409, 412, 413, 415, 428),
+    openapi_extra=_ONTOLOGY,
+)
+async def import_ontology(
+    principal: Editor,
+    work: Work,
+    project_id: UUID,
+    expected: IfMatch,
+    format: Annotated[str, Query(max_length=50, examples=["labelbox"])],
+    request: Request,
+    response: Response,
+) -> OntologyImported:
+    """The ontology of another tool becomes the project's next version, in place of the present one.
+
+    What has the same name and kind at the same place keeps its id. `losses` says what ours cannot hold.
+    """
+    content = await request.body()
+    wanted = ForeignOntology(project_id, expected, format, content_type_of(request), content)
+    row, losses = await service.import_ontology(work, principal, wanted)
+    version = OntologyVersion.from_row(row)
+    response.headers["ETag"] = etag(version.version)
+    return OntologyImported(**dict(version), losses=losses)
 
 
 async def _begun(submitted: Submitted, upload: Upload, response: Response) -> ImportSubmitted:

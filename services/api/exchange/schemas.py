@@ -10,6 +10,7 @@ from services.api.data_rows.schemas import LineError
 from services.api.exchange.losses import LossCount
 from services.api.exchange.rows import What
 from services.api.model_runs.schemas import DecisionState
+from services.api.projects.schemas import OntologyVersion
 
 
 class ExportWanted(BaseModel):
@@ -59,6 +60,12 @@ class PredictionsImportWanted(_ImportWanted):
     source_version: str = Field(default="", max_length=200, examples=["2024-11"])
     name: str = Field(default="", max_length=200, description="of the run; the source's when left out")
     confidence: float = Field(default=1.0, ge=0, le=1, description="of predictions that say none")
+
+
+class OntologyImported(OntologyVersion):
+    """The version that came of it, and what of the foreign ontology was lost."""
+
+    losses: list[LossCount]
 
 
 class ImportSubmitted(BaseModel):

@@ -13,6 +13,7 @@ from services.api.exchange.imports.order import ImportOrder
 from services.api.exchange.imports.report import Report
 from services.api.exchange.imports.submit import LABELS, check_import, submit_labels, submit_predictions
 from services.api.exchange.losses import Losses
+from services.api.exchange.ontologies.taking import import_ontology
 from services.api.exchange.options import chosen_options
 from services.api.exchange.queries import RowFilter
 from services.api.exchange.schemas import ExportReport, ExportWanted
@@ -31,6 +32,7 @@ __all__ = [
     "check_import",
     "export",
     "find_report",
+    "import_ontology",
     "submit_labels",
     "submit_predictions",
 ]

@@ -2,8 +2,14 @@
 
 from collections.abc import Mapping
 
+from services.api.exchange.ontologies import coco, cvat, label_studio, labelbox
 from services.api.exchange.ontologies.base import OntologyFormat
 
-ONTOLOGY_FORMATS: Mapping[str, OntologyFormat] = {}
+ONTOLOGY_FORMATS: Mapping[str, OntologyFormat] = {
+    "labelbox": labelbox.FORMAT,
+    "label_studio": label_studio.FORMAT,
+    "coco": coco.FORMAT,
+    "cvat": cvat.FORMAT,
+}
 
 __all__ = ["ONTOLOGY_FORMATS", "OntologyFormat"]
