@@ -72,8 +72,8 @@ async def test_labelbox(api: Api, workspace: Workspace) -> None:
     answer = await _import(client, project, "labelbox", orjson.dumps(LABELBOX))
     assert answer.status_code == 200, answer.text
     found = answer.json()
-    shade = [("shade", "free_text", [], [])]
-    colour = ("colour", "radio", [], [("Red", None, shade, []), ("Dark blue", None, [], [])])
+    shade: list[Any] = [("shade", "free_text", [], [])]
+    colour: tuple[Any, ...] = ("colour", "radio", [], [("Red", None, shade, []), ("Dark blue", None, [], [])])
     assert _shape(found["tools"]) == [("Car", "bounding_box", [colour], [])]
     assert _shape(found["classifications"]) == [("Flags", "checklist", [], [("night", None, [], [])])]
     assert {(one["about"], one["code"]): one["count"] for one in found["losses"]} == {
@@ -89,7 +89,7 @@ async def test_label_studio(api: Api, workspace: Workspace) -> None:
     answer = await _import(client, await _project(client), "label_studio", LABEL_STUDIO.encode())
     assert answer.status_code == 200, answer.text
     found = answer.json()
-    colour = ("colour", "radio", [], [("red", None, [], [])])
+    colour: tuple[Any, ...] = ("colour", "radio", [], [("red", None, [], [])])
     assert _shape(found["tools"]) == [("Car", "bounding_box", [colour], []), ("Dog", "bounding_box", [], [])]
     assert [one[:2] for one in _shape(found["classifications"])] == [("Scene", "checklist"), ("Caption", "free_text")]
     assert [(one["about"], one["code"]) for one in found["losses"]] == [("Rating", "tag_not_supported")]
