@@ -58,7 +58,7 @@ lock: $(APP_READY) ## Lock files from pyproject.toml; what is locked already kee
 
 .PHONY: clean
 clean: down ## Stop, then remove what install and the tests made; the data of `make up` stays
-	rm -rf .venv .venv-triton .venv-formats .venv-manifests .venv*.installing var/models var/pictures var/texts var/demo var/test var/libpython var/pip
+	rm -rf .venv .venv-triton .venv-supply .venv-formats .venv-manifests .venv*.installing var/models var/pictures var/texts var/demo var/test var/libpython var/pip
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -148,6 +148,26 @@ image-locks: $(APP_READY) ## What the images hold, anew, in the versions of requ
 
 manifests: $(MANIFESTS_READY) ## Every check of deploy/containers and deploy/kubernetes
 	$(PY) -m tests.support.manifests
+
+# --- supply chain ---------------------------------------------------------------------------------------------------
+
+SUPPLY := .venv-supply
+
+$(SUPPLY)/.installed: requirements/supply.lock | $(APP_READY)
+	$(PY) -m uv venv --quiet --allow-existing $(SUPPLY)
+	$(PY) -m uv pip install --quiet --python $(SUPPLY)/bin/python --require-hashes -r requirements/supply.lock
+	@touch $@
+
+.PHONY: sbom audit licenses
+sbom: $(SUPPLY)/.installed ## A bill of materials of what the images hold (CycloneDX), into var/sbom
+	@mkdir -p var/sbom
+	$(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o var/sbom/prelabel.cdx.json requirements/app.lock
+
+audit: $(SUPPLY)/.installed ## Known vulnerabilities of what is locked; needs the databases of PyPI or OSV
+	$(SUPPLY)/bin/pip-audit --requirement requirements/app.lock --disable-pip --require-hashes --strict --progress-spinner off
+
+licenses: $(APP_READY) ## docs/operations/licenses.md, out of what is locked
+	$(PY) -m tests.support.licenses
 
 # --- database and published documents -------------------------------------------------------------------------------
 

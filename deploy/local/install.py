@@ -76,7 +76,7 @@ def ensure_libpython() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         _say(f"taking {name} out of the package libpython{version}")
-        found = list(_unpacked(f"libpython{version}", Path(folder)).rglob(name))
+        found = list(unpacked(f"libpython{version}", Path(folder)).rglob(name))
         if not found:
             raise CannotInstall(f"Triton needs {name}: install the package libpython{version} and try again")
         LIBPYTHON.mkdir(parents=True, exist_ok=True)
@@ -135,13 +135,13 @@ def _pip() -> list[str]:
     wheels = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
     if not wheels:
         _say("this Python has no pip; taking it out of the package python3-pip-whl")
-        wheels = sorted(_unpacked("python3-pip-whl", ROOT / "var" / "pip").rglob("pip-*.whl"))
+        wheels = sorted(unpacked("python3-pip-whl", ROOT / "var" / "pip").rglob("pip-*.whl"))
     if not wheels:
         raise CannotInstall("this Python has no pip: install the package python3-venv and try again")
     return [python, f"{wheels[-1]}/pip"]
 
 
-def _unpacked(package: str, folder: Path) -> Path:
+def unpacked(package: str, folder: Path) -> Path:
     """The files of a Debian package; nothing in the folder when it cannot be had."""
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.which("apt-get") is None or not (_download(package, folder, []) or _download_afresh(package, folder)):

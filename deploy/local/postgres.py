@@ -40,6 +40,11 @@ def database_url(state: StateFolder, port: int, database: str = DATABASE) -> str
     return f"postgresql://{USER}:{state.secret('postgres-password')}@127.0.0.1:{port}/{database}"
 
 
+def binaries() -> Path:
+    """PostgreSQL's own programs."""
+    return _wheel() / "bin"
+
+
 def postgres(state: StateFolder, port: int) -> Service:
     """Makes the cluster on first use. The service is ready once its database exists."""
     cluster = _cluster(state)
@@ -83,13 +88,13 @@ def _cluster(state: StateFolder) -> _Cluster:
     home = state.folder("postgres")
     if account and not _may_enter(account, home):
         home = home_elsewhere(home / "is-in")
-    binaries = _wheel() / "bin"
+    programs = binaries()
     if account:
         if home.stat().st_uid != account.user:
             os.chown(home, account.user, account.group)
-        if not _may_run(account, binaries / "postgres"):
-            binaries = _copy_binaries(home)
-    return _Cluster(home, account, binaries)
+        if not _may_run(account, programs / "postgres"):
+            programs = _copy_binaries(home)
+    return _Cluster(home, account, programs)
 
 
 def _prepare(state: StateFolder, cluster: _Cluster) -> None:

@@ -47,6 +47,7 @@ class Addresses(BaseModel):
     api_url: str
     notifier_url: str
     inference_metrics_url: str
+    triton_metrics_url: str | None = None
 
     def environment(self) -> dict[str, str]:
         """What a process needs to be part of the stack."""
@@ -105,6 +106,7 @@ def _addresses(state: StateFolder, ports: Mapping[str, int], given: Mapping[str,
         api_url=local("api"),
         notifier_url=local("notifier"),
         inference_metrics_url=local("inference_metrics"),
+        triton_metrics_url=None if "TRITON_URL" in given else f"{local('triton_metrics')}/metrics",
     )
 
 

@@ -1,4 +1,4 @@
-"""What an inference worker counts. docs/operations.md lists it all."""
+"""What an inference worker counts. docs/operations/metrics.md lists it all."""
 
 from collections.abc import Awaitable, Iterable
 from contextlib import nullcontext

@@ -12,6 +12,7 @@ from functools import partial
 from tests.bench import (
     detector_throughput,
     exchange,
+    disk,
     instant_model,
     long_run,
     paging,
@@ -43,6 +44,7 @@ BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
     "slow_client": latency.measure_slow_client,
     "connections": connections.measure,
     "resume_storm": resume_storm.measure,
+    "disk": disk.measure,
     "preview_1000": previews.measure,
     "review_queue": review_queue.measure,
     "paging": paging.measure,

@@ -1,4 +1,4 @@
-"""The configuration table of the README, made from the settings classes.
+"""The configuration tables of the README and of docs/operations, made from the settings classes.
 
 `python -m tests.support.configuration` writes it.
 """
@@ -16,6 +16,15 @@ from services.inference.settings import InferenceSettings
 from services.notifier.settings import NotifierSettings
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = README.parent / "docs" / "operations" / "configuration.md"
+_HEAD = """# Configuration
+
+Everything is read from the environment, once, at the start of a process; a wrong value stops the start and says which
+it was. Lists are JSON. Made from the settings classes by `python -m tests.support.configuration`, a table for each
+process with all that it reads. What the local stack sets by itself is in the [README](../../README.md#configuration).
+
+*operations* is `python -m services.api.worker`. The SDK of OpenTelemetry reads further variables of its own; see
+[logs and traces](logs-and-traces.md). `DATABASE_URL` takes what PostgreSQL's URLs take, such as `?ssl=require`."""
 _BEGIN, _END = "<!-- configuration: begin -->", "<!-- configuration: end -->"
 _SERVICES: dict[str, type[BaseSettings]] = {
     "api": ApiSettings,
@@ -38,6 +47,18 @@ def table() -> str:
     return "\n".join(["| variable | read by | default | what it is |", "|---|---|---|---|", *lines])
 
 
+def page() -> str:
+    """A table for each process, with what it alone reads and what it shares."""
+    parts = [_HEAD]
+    for service, settings in _SERVICES.items():
+        rows = [
+            f"| `{name.upper()}` | {_default(field)} | {field.description} |"
+            for name, field in sorted(settings.model_fields.items(), key=_required_first)
+        ]
+        parts.append("\n".join([f"## {service}\n", "| variable | default | what it is |", "|---|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
 def in_readme() -> str:
     text = README.read_text()
     return text[text.index(_BEGIN) + len(_BEGIN) : text.index(_END)].strip()
@@ -47,6 +68,12 @@ def write() -> None:
     text = README.read_text()
     before, after = text[: text.index(_BEGIN) + len(_BEGIN)], text[text.index(_END) :]
     README.write_text(f"{before}\n{table()}\n{after}")
+    PAGE.write_text(page())
+
+
+def _required_first(item: tuple[str, Any]) -> tuple[bool, str]:
+    name, field = item
+    return field.default is not PydanticUndefined, name
 
 
 def _readers(services: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The tables of docs/operations.md, made from the metrics themselves.
+"""The tables of docs/operations/metrics.md, made from the metrics themselves.
 
 `python -m tests.support.metrics_page` writes them.
 """
@@ -16,12 +16,14 @@ from services.api.metrics import HttpMetrics
 from services.inference import metrics as of_inference
 from services.notifier import metrics as of_notifier
 from shared import operations as of_operations
+from tests.support.alerts import alerts
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations" / "metrics.md"
 PREFIXES = ("prelabel_api_", "prelabel_operations_", "prelabel_inference_", "prelabel_notifier_")
 """One a kind of process; the workers of `inference` count operations too."""
 
 
+_SERIES = ("_bucket", "_sum", "_count")
 _REGISTERED = (of_inference, of_notifier, of_operations, of_purging, of_retention)  # by being imported
 
 
@@ -38,11 +40,11 @@ def name_of(metric: MetricWrapperBase) -> str:
 
 def table(prefix: str) -> str:
     lines = [
-        f"| `{name_of(one)}` | {one._type} | {_labels(one)} | {one._documentation} |"
+        f"| `{name_of(one)}` | {one._type} | {_labels(one)} | {one._documentation} | {_worries(name_of(one))} |"
         for one in metrics()
         if one._name.startswith(prefix)
     ]
-    return "\n".join(["| metric | type | labels | what it counts |", "|---|---|---|---|", *lines])
+    return "\n".join(["| metric | type | labels | what it counts | worry |", "|---|---|---|---|---|", *lines])
 
 
 def page() -> str:
@@ -57,6 +59,14 @@ def page() -> str:
 
 def _of(registry: CollectorRegistry) -> set[MetricWrapperBase]:
     return {one for one in registry._collector_to_names if isinstance(one, MetricWrapperBase)}
+
+
+def _worries(name: str) -> str:
+    """Links to what to do about the alerts on it."""
+    found = [
+        one.name for one in alerts() if name in one.metrics or any(name + suffix in one.metrics for suffix in _SERIES)
+    ]
+    return ", ".join(f"[{one.removeprefix('Prelabel')}](runbooks/{one}.md)" for one in found)
 
 
 def _labels(metric: MetricWrapperBase) -> str:

@@ -1,0 +1,1 @@
+"""Dashboards for Grafana and alerts for Prometheus."""
