@@ -11,8 +11,8 @@ from functools import partial
 
 from tests.bench import (
     detector_throughput,
-    exchange,
     disk,
+    exchange,
     instant_model,
     long_run,
     paging,
