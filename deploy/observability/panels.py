@@ -88,3 +88,11 @@ def _promql(legend: str, query: str) -> Json:
 
 def _sql(legend: str, query: str) -> Json:
     return {"rawSql": query, "rawQuery": True, "format": "table", "editorMode": "code", "legendFormat": legend}
+
+
+def quantile_of(quantile: float, metric: str, by: str, where: str = "") -> str:
+    return f"histogram_quantile({quantile}, sum by (le, {by}) (rate({metric}_bucket{where}[$__rate_interval])))"
+
+
+def rate_of(metric: str, by: str) -> str:
+    return f"sum by ({by}) (rate({metric}[$__rate_interval]))"

@@ -84,7 +84,13 @@ def _contents(rows: Sequence[UUID], places: _Places) -> _Copied:
 def _outcomes(rows: Sequence[UUID], places: _Places) -> _Copied:
     workspace, _, run = places
     columns = ("model_run_id", "workspace_id", "segment_id", "execution", "data_row_id", "state", "attempts")
-    timings = {"infer_ms": 18.42, "decode_ms": 2.15, "fetch_ms": 5.01, "prepare_ms": 9.87, "queue_ms": 3.3}
+    timings: dict[str, float | str] = {
+        "infer_ms": 18.42,
+        "decode_ms": 2.15,
+        "fetch_ms": 5.01,
+        "prepare_ms": 9.87,
+        "queue_ms": 3.3,
+    }
     timings |= {"batch_rows": 32, "batch_id": run.hex, "worker": "inference-runs-5d9c7b6f4-x2x8k:1"}
     told = orjson.dumps(timings).decode()
     records = ((run, workspace, run, 1, row, "succeeded", 1, _BOXES, told, _sha256(row)) for row in rows)

@@ -6,7 +6,8 @@ import urllib.request
 import pytest
 
 from deploy.local.stack import Addresses
-from deploy.observability.dashboards import RUN, TRITON
+from deploy.observability.run import RUN
+from deploy.observability.triton import TRITON
 from shared.ids import new_id
 from tests.support.alerts import metrics_in
 from tests.support.servers import connected

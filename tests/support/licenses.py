@@ -6,7 +6,7 @@
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution, PackageMetadata, distributions
 
 from deploy.local.stack import ROOT
 
@@ -41,17 +41,21 @@ def licenses() -> Mapping[str, str]:
 def license_of(package: Distribution) -> str:
     """By the expression, else the classifiers, else the first line of the old field."""
     said = package.metadata
-    expression = said.get("License-Expression")
-    if expression:
-        return str(expression)
+    if expression := _said(said, "License-Expression"):
+        return expression
     classifiers = [
         one.rpartition(" :: ")[2] for one in said.get_all("Classifier") or () if one.startswith("License ::")
     ]
     named = [one for one in classifiers if one != "OSI Approved"]
     if named:
         return ", ".join(sorted(named))
-    line = (said.get("License") or "").strip().partition("\n")[0]
+    line = _said(said, "License").strip().partition("\n")[0]
     return "" if line.upper() == "UNKNOWN" else line[:_LONGEST]
+
+
+def _said(metadata: PackageMetadata, field: str) -> str:
+    values = metadata.get_all(field)
+    return str(values[0]) if values else ""
 
 
 def findings(names: Sequence[str], known: Mapping[str, str]) -> Iterator[str]:
