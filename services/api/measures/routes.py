@@ -135,5 +135,4 @@ async def compare_model_runs(
     ] = None,
 ) -> RunComparison:
     """Two runs, or two models, side by side on the data rows both have results for, and the rows where they differ."""
-    pair = service.read_pair(ids, model_ids)
-    return await service.compare_runs(session, principal, project_id, pair, Comparing(rules, paging))
+    return await service.compare_runs(session, principal, project_id, Comparing(ids, model_ids, rules, paging))

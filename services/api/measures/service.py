@@ -51,6 +51,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Comparing:
+    """`ids` or `model_ids` as they were sent."""
+
+    ids: str | None
+    model_ids: str | None
     rules: Rules
     paging: Paging
 
@@ -134,10 +138,11 @@ async def suggest_threshold(
 
 
 async def compare_runs(
-    session: AsyncSession, principal: Principal, project_id: UUID, pair: Pair, wanted: Comparing
+    session: AsyncSession, principal: Principal, project_id: UUID, wanted: Comparing
 ) -> RunComparison:
     """On the data rows both have results for. Raises NotFound for a run of another project."""
     project = await get_project(session, principal.workspace_id, project_id)
+    pair = _read_pair(wanted.ids, wanted.model_ids)
     first, second = [await _run_of(session, project, one, pair.are_models) for one in pair.ids]
     scope = Scope(project, [first], wanted.rules.same_from, wanted.rules.bulk)
     metrics = [
@@ -147,7 +152,7 @@ async def compare_runs(
     return await compare(session, (first, second), metrics, wanted.paging)
 
 
-def read_pair(ids: str | None, model_ids: str | None) -> Pair:
+def _read_pair(ids: str | None, model_ids: str | None) -> Pair:
     """Raises Unprocessable unless one of both has two different ids."""
     given = ids if ids is not None else model_ids
     try:

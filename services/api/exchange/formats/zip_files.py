@@ -25,7 +25,8 @@ class StreamedZip:
 
     def __init__(self) -> None:
         self._directory: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
-        self._names = sqlite3.connect("", isolation_level=None)  # on disk once it grows
+        # On disk once it grows. Blocks are written one after the other, but each in whatever thread is free.
+        self._names = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._names.execute("CREATE TABLE names (name TEXT PRIMARY KEY) WITHOUT ROWID")
         self._files = self._written = 0
 
