@@ -87,4 +87,7 @@ class WorkerSettings(SharedSettings, TraceSettings, OperationSettings, ObjectSto
         default=30, gt=0, description="a deleted project is removed for good, with all that is its, after so long"
     )
     previews_kept_days: float = Field(default=30, gt=0, description="a preview that ended longer ago is removed")
+    imports_kept_days: float = Field(
+        default=7, gt=0, description="uploads, and what became of each of their lines, are removed after that"
+    )
     events_trim_seconds: float = Field(default=60, gt=0, description="how often it is looked for what may go")

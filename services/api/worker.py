@@ -11,6 +11,7 @@ import uvloop
 from services.api.auto_accept.apply import apply_policy
 from services.api.exchange.imports.labels import import_labels
 from services.api.exchange.imports.predictions import import_predictions
+from services.api.exchange.imports.sweep import keep_sweeping
 from services.api.projections.operation import realign_model_run
 from services.api.retention import keep_trimming
 from services.api.review.bulk_operation import decide_in_bulk
@@ -51,9 +52,8 @@ async def main() -> None:
     redis_url = settings.redis_url.get_secret_value()
     signals = Signals(JobQueue(redis_url), Hints(redis_url))
     sessions = create_sessions(engine)
-    worker = OperationWorker(
-        Company(sessions, signals, settings, ACTOR, ObjectStore(settings.object_store_url)), OPERATIONS
-    )
+    store = ObjectStore(settings.object_store_url)
+    worker = OperationWorker(Company(sessions, signals, settings, ACTOR, store), OPERATIONS)
     stopping = asyncio.Event()
     health = create_health_app("Prelabel operations", sessions, stopping.is_set)
     helpers = [
@@ -61,6 +61,7 @@ async def main() -> None:
         worker.beat(),
         keep_present(sessions, "operations"),
         keep_trimming(sessions, signals, settings),
+        keep_sweeping(store, settings),
         serve_health(health, settings.operations_host, settings.operations_metrics_port),
     ]
     try:

@@ -10,11 +10,11 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.api.exchange.rows import RowFacts
+from services.api.exchange.rows import Extras, RowFacts
 from services.api.exchange.vocabulary import Vocabulary
 from services.api.projects.queries import feature_of, find_ontology, list_features
 from shared.database.driver import driver_of
-from shared.database.tables import BatchRow, ProjectRow
+from shared.database.tables import BatchRow, ModelRunRow, ProjectRow
 from shared.ontology import Ontology
 
 _FIRST = UUID(int=0)
@@ -61,6 +61,10 @@ _DECISIONS = """
     SELECT data_row_id, id, action, model_run_id, ordinal, feature_schema_id, option_id, shown::text, before::text,
            made::text, difference::text, label_id, replaces, undoes, undone, decided_by, decided_at
     FROM decisions WHERE workspace_id = $1 AND data_row_id = ANY($2) ORDER BY data_row_id, id
+"""
+_EXTRAS = """
+    SELECT data_row_id, ordinal, extras::text FROM detections
+    WHERE workspace_id = $1 AND model_run_id = $2 AND data_row_id = ANY($3) AND extras IS NOT NULL
 """
 _BY_KEY = f"""
     SELECT {_FACTS} FROM data_rows d JOIN data_row_contents c ON c.data_row_id = d.id
@@ -137,6 +141,15 @@ async def decisions_of(session: AsyncSession, project: ProjectRow, data_row_ids:
     driver = await driver_of(session)
     found: list[Record] = await driver.fetch(_DECISIONS, project.workspace_id, data_row_ids)
     return found
+
+
+async def extras_of(
+    session: AsyncSession, run: ModelRunRow, data_row_ids: Sequence[UUID]
+) -> dict[tuple[UUID, int], Extras]:
+    """By data row and ordinal; only imports have any."""
+    driver = await driver_of(session)
+    found = await driver.fetch(_EXTRAS, run.workspace_id, run.id, data_row_ids)
+    return {(row_id, ordinal): orjson.loads(extras) for row_id, ordinal, extras in found}
 
 
 async def find_rows(

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.exchange import queries
 from services.api.exchange.queries import Record, RowFilter
-from services.api.exchange.rows import Json, LabelledRow, LabelRecord, RowFacts
+from services.api.exchange.rows import Extras, Json, LabelledRow, LabelRecord, RowFacts
 from services.api.model_runs.view import View, Viewed
 from shared.annotations import ANNOTATION
 from shared.answers import Answer
@@ -83,16 +83,26 @@ class PreLabels:
     async def after(self, last: UUID | None) -> list[LabelledRow]:
         while rows := await queries.next_of_run(self.session, self.project, self.wanted, last, _PRE_LABELLED_AT_ONCE):
             view = await View.of(self.session, self.run)
-            looked = await view.look([row.id for row in rows])
-            found = [LabelledRow(row, self._records(row, looked[row.id])) for row in rows]
+            ids = [row.id for row in rows]
+            looked, extras = await view.look(ids), await self._extras(ids)
+            found = [LabelledRow(row, self._records(row, looked[row.id], extras)) for row in rows]
             found = [row for row in found if row.labels or self.wanted.empty_rows]
             if found:
                 return found
             last = rows[-1].id
         return []
 
-    def _records(self, row: RowFacts, viewed: Iterable[Viewed]) -> list[LabelRecord]:
-        return [self._record(row, one) for one in viewed if self._holds(one)]
+    async def _extras(self, ids: Sequence[UUID]) -> Mapping[tuple[UUID, int], Extras]:
+        return await queries.extras_of(self.session, self.run, ids) if self.run.purpose == "import" else {}
+
+    def _records(
+        self, row: RowFacts, viewed: Iterable[Viewed], extras: Mapping[tuple[UUID, int], Extras]
+    ) -> list[LabelRecord]:
+        return [
+            self._record(row, one, extras.get((row.id, one.pre_label.ordinal), {}))
+            for one in viewed
+            if self._holds(one)
+        ]
 
     def _holds(self, one: Viewed) -> bool:
         if one.state == "pending" and self.run.hides_pending:
@@ -100,7 +110,7 @@ class PreLabels:
         wanted = self.wanted.feature_schema_id
         return one.state in self.states and wanted in {None, one.pre_label.target.feature_schema_id}
 
-    def _record(self, row: RowFacts, one: Viewed) -> LabelRecord:
+    def _record(self, row: RowFacts, one: Viewed, extras: Extras) -> LabelRecord:
         shown = one.pre_label
         feature_id = shown.target.feature_schema_id
         return LabelRecord(
@@ -118,6 +128,7 @@ class PreLabels:
                 "ordinal": shown.ordinal,
                 "state": one.state,
             },
+            extras=extras,
         )
 
 

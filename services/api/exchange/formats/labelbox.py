@@ -87,6 +87,7 @@ class LabelboxWriter:
 class LabelboxReader:
     def __init__(self, importing: Importing) -> None:
         self._importing = importing
+        self._named: dict[str, FeatureSchema] = {}
 
     def pieces(self) -> Iterator[Piece | Refusal]:
         for line in json_lines(self._importing.file):
@@ -104,21 +105,18 @@ class LabelboxReader:
     def records(self, piece: Piece, row: RowFacts) -> Iterable[LabelRecord | Refusal]:
         del row
         item: Mapping[str, Any] = piece.raw
-        vocabulary = self._importing.vocabulary
-        found = ReadAnswers(vocabulary)
+        found = ReadAnswers(self._importing.vocabulary)
         feature, model_class = self._feature(item)
         if "answer" in item or "answers" in item:
             if feature is None or feature.type not in CLASSIFICATION_TYPES:
                 raise Refused("unknown_feature", f"the ontology has no classification {model_class[:200]!r}", "/name")
             annotation = found.take(feature, answer_of(item, ""), "/answer")
         else:
-            key = next((key for key in _OF_KEY if key in item), None)
-            if key is None:
-                raise _no_value(item)
+            key = _key(item)
             annotation = read_value(_OF_KEY[key], item[key])
             if item.get("classifications") and feature is not None and feature.id is not None:
                 found.take_below(feature.id, item["classifications"], "/classifications")
-        extras = {name: value for name, value in item.items() if name not in _KNOWN}
+        extras = {name: item[name] for name in item.keys() - _KNOWN}
         if found.confidences:
             extras[_CONFIDENCES] = found.confidences
         yield LabelRecord(
@@ -134,7 +132,7 @@ class LabelboxReader:
     def _feature(self, item: Mapping[str, Any]) -> tuple[FeatureSchema | None, str]:
         """The feature, and what the sender calls it. Raises Refused for a label of none."""
         name, schema_id = item.get("name"), item.get("schemaId")
-        found = self._importing.vocabulary.named(name) if isinstance(name, str) else None
+        found = self._called(name) if isinstance(name, str) else None
         if found is None and isinstance(schema_id, str):
             found = self._importing.vocabulary.with_id(schema_id, None)
         called = name if isinstance(name, str) and name else (found.name if found else None)
@@ -143,6 +141,12 @@ class LabelboxReader:
         if found is None and self._importing.what == "labels":
             raise Refused("unknown_feature", f"the ontology has no feature {called[:200]!r}", "/name")
         return found, called
+
+    def _called(self, name: str) -> FeatureSchema | None:
+        found = self._named.get(name) or self._importing.vocabulary.named(name)
+        if found is not None:
+            self._named[name] = found
+        return found
 
 
 def _reference(sent: Any) -> RowReference:
@@ -155,6 +159,13 @@ def _reference(sent: Any) -> RowReference:
         except ValueError as error:
             raise Refused("unknown_data_row", "the project has no data row of this id", "/dataRow/id") from error
     raise Refused("data_row_missing", "`dataRow` has exactly one of id and globalKey", "/dataRow")
+
+
+def _key(item: Mapping[str, Any]) -> str:
+    for key in item:
+        if key in _OF_KEY:
+            return key
+    raise _no_value(item)
 
 
 def _no_value(item: Mapping[str, Any]) -> Refused:

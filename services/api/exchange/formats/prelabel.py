@@ -159,6 +159,7 @@ class PrelabelReader:
                 case "end":
                     ended = True
                 case "data_row":
+                    self._count_left(item)
                     yield _piece(last, item)
                 case other:
                     yield Refusal(
@@ -185,6 +186,14 @@ class PrelabelReader:
                 yield Refusal(piece.place, Refused(first.code, first.detail, pointer + first.pointer), _id_of(one))
             except Refused as refused:
                 yield Refusal(piece.place, refused, _id_of(one))
+
+    def _count_left(self, item: Mapping[str, Any]) -> None:
+        """A label says in its provenance how it was decided; a decision that left none has no place here."""
+        decisions = item.get("decisions")
+        if isinstance(decisions, list) and self._importing.what == "labels":
+            left = sum(not (isinstance(one, dict) and one.get("label_id")) for one in decisions)
+            if left:
+                self._importing.losses.count("decisions", "decisions_without_label", left)
 
     def _learn(self, header: Mapping[str, Any]) -> None:
         if header.get("version") != VERSION:
@@ -263,8 +272,8 @@ FORMAT = ExchangeFormat(
     media_type="application/x-ndjson",
     suffix="ndjson",
     projects=frozenset({"image", "text"}),
-    holds=EVERYTHING,
-    losses={},
+    holds={**EVERYTHING, "decisions": ("decisions_without_label",)},
+    losses={"decisions_without_label": "a rejection does not come in: it is about a run of the project it left"},
     write=PrelabelWriter,
     read=PrelabelReader,
     takes=("application/x-ndjson", "application/jsonl"),

@@ -30,6 +30,7 @@ class Detected:
     media_type: MediaType
     confidence: float
     seen: dict[tuple[str, UUID], str] = field(default_factory=dict)
+    _kinds: dict[str, bool] = field(default_factory=dict)
 
     def take(self, piece: Piece, row: RowFacts, record: LabelRecord | None) -> Record:
         """(data row, place, id, class, confidence, area, kind, attributes, annotation, extras, feature).
@@ -55,7 +56,7 @@ class Detected:
             annotation.kind,
             attributes,
             annotation.model_dump_json(exclude_none=True),
-            orjson.dumps(record.extras).decode() if record.extras else None,
+            _extras(record),
             feature_id and feature_id.bytes,
         )
 
@@ -74,8 +75,7 @@ class Detected:
         return found
 
     def _within(self, annotation: Annotation, row: RowFacts) -> Annotation:
-        taken = features_taking(annotation.kind)
-        if taken and taken.isdisjoint(_TAKEN[self.media_type]):
+        if not self._takes(annotation.kind):
             raise Refused("does_not_fit_media_type", f"{self.media_type} projects take no {annotation.kind}")
         canvas = row.canvas
         if canvas is None:
@@ -84,6 +84,13 @@ class Detected:
         if clipped is None:
             raise Refused("outside_data_row", "it lies outside of the data row")
         return clipped
+
+    def _takes(self, kind: str) -> bool:
+        known = self._kinds.get(kind)
+        if known is None:
+            taken = features_taking(kind)
+            known = self._kinds[kind] = not taken or not taken.isdisjoint(_TAKEN[self.media_type])
+        return known
 
     def _note(self, model_class: str, feature_id: UUID, annotation: Annotation) -> None:
         if (model_class, feature_id) not in self.seen:
@@ -113,6 +120,14 @@ class Detected:
         return AnswerFromAttribute(
             feature_schema_id=feature.id, attribute=attribute, type=feature.type, options=options
         )
+
+
+def _extras(record: LabelRecord) -> str | None:
+    """With where it came from before, which a detection has no other place for."""
+    extras = dict(record.extras)
+    if record.provenance:
+        extras["prelabel"] = {**extras.get("prelabel", {}), "provenance": record.provenance}
+    return orjson.dumps(extras).decode() if extras else None
 
 
 _ANSWERS = CLASSIFICATION_TYPES

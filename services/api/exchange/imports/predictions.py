@@ -30,7 +30,7 @@ from shared.database.withholding import draw_withheld, find_withheld
 from shared.detections import StoredDetection
 from shared.errors import Conflict, FieldError, Unprocessable
 from shared.operations import RunningOperation
-from shared.pre_label_id import PreLabelId
+from shared.pre_label_id import packed_pre_label_id
 
 MOST_A_ROW = 5_000
 _SEGMENT_ROWS = 1_024
@@ -182,11 +182,12 @@ class _Made:
 
 def _made(run: ModelRunRow, alignment: Alignment, bucket: _Bucket, withheld: frozenset[UUID]) -> _Made:
     """Pure, for a thread."""
-    made = _Made(alignment.version, lines=bucket.lines)
+    made, run_id = _Made(alignment.version, lines=bucket.lines), run.id.bytes
     for row in bucket.rows:
         of_run = (run.id, run.workspace_id)
         hidden = row.data_row_id in withheld
         read = ReadRow(row.data_row_id)
+        row_id, called = row.data_row_id.bytes, str(row.data_row_id)
         for ordinal, record in enumerate(row.records):
             _, place, own_id, name, confidence, area, kind, attributes, annotation, extras, feature = record
             stored = (*of_run, row.data_row_id, ordinal, name, confidence, area, attributes, annotation)
@@ -195,18 +196,14 @@ def _made(run: ModelRunRow, alignment: Alignment, bucket: _Bucket, withheld: fro
             else:
                 made.detections.append((*stored, extras))
                 read.detections.append(StoredDetection(ordinal, name, confidence, area, kind, attributes, annotation))
-            made.lines.append(_line(run.id, row.data_row_id, ordinal, (place, own_id, feature)))
+            own = {"id": own_id} if own_id is not None else {}
+            if feature is not None:
+                own["pre_label_id"] = packed_pre_label_id(run_id, row_id, ordinal, feature)
+            made.lines.append(line(place, "created", data_row_id=called, ordinal=ordinal, **own))
         shown = 0 if hidden else len(row.records)
         made.outcomes.append((*of_run, run.execution, row.data_row_id, "succeeded", 1, shown))
         made.seen.append((read, see(read.detections, alignment, {})))
     return made
-
-
-def _line(run_id: UUID, data_row_id: UUID, ordinal: int, of: tuple[Place, str | None, bytes | None]) -> bytes:
-    place, own_id, feature = of
-    found = PreLabelId(run_id, data_row_id, ordinal, UUID(bytes=feature)) if feature else None
-    more = {"pre_label_id": str(found)} if found else {}
-    return line(place, "created", id=own_id, data_row_id=data_row_id, ordinal=ordinal, **more)
 
 
 def _segments(run: ModelRunRow, ids: Sequence[UUID]) -> list[Mapping[str, Any]]:
