@@ -4,6 +4,7 @@ What comes meanwhile is answered as ever, and told to come back on another conne
 """
 
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -41,13 +42,13 @@ class Departing:
         self._app = app
         self._departure = departure
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # No coroutine of its own: it would stay for as long as a websocket does.
         if scope["type"] != "http" or not self._departure.is_told:
-            await self._app(scope, receive, send)
-        elif scope["path"] == _READINESS:
-            await JSONResponse({"ready": False, "parts": {}}, 503)(scope, receive, send)
-        else:
-            await self._app(scope, receive, _closing(send))
+            return self._app(scope, receive, send)
+        if scope["path"] == _READINESS:
+            return JSONResponse({"ready": False, "parts": {}}, 503)(scope, receive, send)
+        return self._app(scope, receive, _closing(send))
 
 
 class DepartingServer(uvicorn.Server):
@@ -74,8 +75,9 @@ class DepartingServer(uvicorn.Server):
 def serve(app: ASGIApp, delay_seconds: float, **options: Any) -> None:
     """Until SIGTERM or SIGINT, and the delay. `options` are those of `uvicorn.run`."""
     departure = Departure()
+    config = uvicorn.Config(Departing(app, departure), interface="asgi3", **options)
     with suppress(KeyboardInterrupt):  # which uvicorn raises again after it has ended in peace
-        DepartingServer(uvicorn.Config(Departing(app, departure), **options), departure, delay_seconds).run()
+        DepartingServer(config, departure, delay_seconds).run()
 
 
 def _closing(send: Send) -> Send:

@@ -166,7 +166,7 @@ def test_ports_and_probes_are_those_of_the_code(overlay: str, monkeypatch: pytes
     of_notifier: Any = create_notifier(NotifierSettings())
     served = {
         "api": set(create_api(ApiSettings()).openapi()["paths"]),
-        "notifier": {route.path for route in of_notifier.routes},
+        "notifier": {route.path for route in of_notifier._pages.routes},
     }
     by_workers = {route.path for route in of_workers.routes}
     for pod, container in ours(overlay):
@@ -184,6 +184,18 @@ def test_ports_and_probes_are_those_of_the_code(overlay: str, monkeypatch: pytes
             "/readyz",
             "/livez",
         ]
+
+
+@each_overlay
+def test_what_the_notifier_serves_leads_to_it(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in _ADDRESSES.items():
+        monkeypatch.setenv(name, value)
+    app: Any = create_notifier(NotifierSettings())
+    (ingress,) = [one for one in of_kind(overlay, "Ingress") if one["metadata"]["name"] == "notifier"]
+    patterns = [path["path"] for path in ingress["spec"]["rules"][0]["http"]["paths"]]
+    for path in ("/v1/ws", *(route.path for route in app._pages.routes if route.path.startswith("/v1/"))):
+        asked = re.sub(r"{[^}]+}", "0199", path)
+        assert any(re.fullmatch(pattern, asked) for pattern in patterns), path
 
 
 @each_overlay

@@ -32,7 +32,7 @@ async def serving(delay_seconds: float) -> AsyncIterator[tuple[DepartingServer, 
         listener.listen()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         departure = Departure()
-        config = uvicorn.Config(Departing(_APP, departure), log_config=None, lifespan="off")
+        config = uvicorn.Config(Departing(_APP, departure), interface="asgi3", log_config=None, lifespan="off")
         server = DepartingServer(config, departure, delay_seconds)
         running = asyncio.create_task(asyncio.to_thread(server.run, [listener]))
         async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
