@@ -57,10 +57,17 @@ def body_of(call: Call) -> dict[str, Any]:
     if "application/json" not in content:
         return {}
     schema = content["application/json"]["schema"]
+    if schema.get("format") == "binary":
+        return {"content": b"{}", "params": _params_of(call)}
     if "$ref" in schema:
         schema = document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     assert schema.get("examples"), f"{call.name} has a body without an example"
     return {"json": schema["examples"][0]}
+
+
+def _params_of(call: Call) -> dict[str, Any]:
+    asked = (one for one in call.operation["parameters"] if one["in"] == "query" and one["required"])
+    return {one["name"]: one["schema"]["examples"][0] for one in asked}
 
 
 async def ids_of(client: httpx2.AsyncClient) -> dict[str, str]:

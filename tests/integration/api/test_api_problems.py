@@ -136,6 +136,7 @@ async def test_foreign_and_unknown_ids_are_404_on_every_route(
     api: Api, elsewhere: Workspace, admin: httpx2.AsyncClient, call: Call
 ) -> None:
     theirs = await ids_of(api.as_(elsewhere))
+    headers = {"If-Match": '"1"', "Content-Type": "application/json"}
     for ids in (theirs, {name: str(uuid4()) for name in theirs}):
-        answer = await admin.request(call.method, call.url(ids), headers={"If-Match": '"1"'}, **body_of(call))
+        answer = await admin.request(call.method, call.url(ids), headers=headers, **body_of(call))
         is_problem(answer, 404, "not_found")
