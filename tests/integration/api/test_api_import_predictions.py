@@ -1,6 +1,7 @@
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from services.api.access.principal import Role
@@ -163,3 +164,28 @@ async def test_pre_labels_go_to_another_project_and_come_in_there(api: Api, work
     after = await there.pages(f"/v1/model-runs/{submitted['model_run_id']}/pre-labels")
     facts = ("global_key", "feature_name", "model_class", "confidence", "annotation", "tool")
     assert [[one[name] for name in facts] for one in after] == [[one[name] for name in facts] for one in before]
+
+    # What it was before it left is kept, and leaves again with it.
+    again = await there.client.get(
+        f"/v1/projects/{there.project}/export", params={"what": "pre_labels", "run": submitted["model_run_id"]}
+    )
+    first = orjson.loads(again.content.splitlines()[1])["labels"][0]
+    assert first["extras"]["prelabel"]["provenance"]["model_run_id"] == str(run_id)
+
+
+async def test_withheld_rows_keep_their_predictions_apart(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace, rows=40)
+    share = await stage.client.put(f"/v1/projects/{stage.project}/withholding", json={"share": 0.5})
+    assert share.status_code == 200, share.text
+    content = lines([box(f"{n:03}.jpg", "Person", confidence=0.5) for n in range(40)])
+    submitted, ended = await _predicted(stage, content)
+    assert ended["state"] == "succeeded", ended
+    withheld = (await stage.get(f"/v1/projects/{stage.project}/withholding"))["withheld"]
+    assert 0 < withheld < 40
+    run = await stage.get(f"/v1/model-runs/{submitted['model_run_id']}")
+    assert (run["total"], run["succeeded"], run["detections"]) == (40, 40, 40 - withheld)
+    assert len(await stage.pages(f"/v1/model-runs/{run['id']}/pre-labels")) == 40 - withheld
+    exported = await stage.client.get(
+        f"/v1/projects/{stage.project}/export", params={"what": "pre_labels", "run": run["id"]}
+    )
+    assert orjson.loads(exported.content.splitlines()[-1])["labels"] == 40 - withheld

@@ -85,11 +85,25 @@ class _Filling:
             run = await _held_run(work, self.operation)
             if not run.total:
                 await self._begin(work, run, ids, detected)
-        for number in range(spill.buckets):
-            bucket = await asyncio.to_thread(self._bucket, spill.bucket(number))
-            if bucket.rows:
-                await self._store(number, bucket)
+            seeing = _Seeing(run.id, run.workspace_id, run.execution, await read_alignment(work.session, run))
+        # The next bucket is made while this one is stored.
+        coming = asyncio.create_task(asyncio.to_thread(self._make, seeing, spill, 0))
+        try:
+            for number in range(spill.buckets):
+                bucket, made = await coming
+                if number + 1 < spill.buckets:
+                    coming = asyncio.create_task(asyncio.to_thread(self._make, seeing, spill, number + 1))
+                if bucket.rows:
+                    await self._store(number, seeing, bucket, made)
+        finally:
+            # The thread reads from the spill, which goes with us.
+            await asyncio.wait({coming})
         await self._end()
+
+    def _make(self, seeing: "_Seeing", spill: Spill, number: int) -> "tuple[_Bucket, _Made]":
+        """As if nothing of it were withheld."""
+        bucket = self._bucket(spill.bucket(number))
+        return bucket, _made(seeing, bucket, frozenset())
 
     async def _begin(self, work: UnitOfWork, run: ModelRunRow, ids: Sequence[UUID], detected: Detected) -> None:
         """Which rows it has, how they are shown, and which of them nothing may be shown of."""
@@ -121,16 +135,16 @@ class _Filling:
         self.stored += sum(len(row.records) for row in rows.values())
         return _Bucket([rows[key] for key in sorted(rows)], lines)
 
-    async def _store(self, number: int, bucket: _Bucket) -> None:
+    async def _store(self, number: int, seeing: "_Seeing", bucket: _Bucket, made: "_Made") -> None:
         async with self.operation.step() as work:
             run = await _held_run(work, self.operation)
             ids = [row.data_row_id for row in bucket.rows]
             await self.operation.report(work, self.stored, self.tally.read - self.tally.refused, "storing")
             if await _is_stored(work.session, run, ids):
                 return
-            alignment = await read_alignment(work.session, run)
             withheld = await find_withheld(work.session, run.workspace_id, ids)
-            made = await asyncio.to_thread(_made, run, alignment, bucket, withheld)
+            if withheld:
+                made = await asyncio.to_thread(_made, seeing, bucket, withheld)
             await self.ground.report.bucket(number, made.lines)
             await made.write(work.session, run)
 
@@ -158,6 +172,16 @@ _EMPTY = 2
 """The length of a record that only says that a data row has nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Seeing:
+    """The run, and how it shows what is imported."""
+
+    run_id: UUID
+    workspace_id: UUID
+    execution: int
+    alignment: Alignment
+
+
 @dataclass(slots=True)
 class _Made:
     """What a bucket leaves in the tables."""
@@ -180,11 +204,11 @@ class _Made:
         run.detections += len(self.detections)
 
 
-def _made(run: ModelRunRow, alignment: Alignment, bucket: _Bucket, withheld: frozenset[UUID]) -> _Made:
+def _made(seeing: _Seeing, bucket: _Bucket, withheld: frozenset[UUID]) -> _Made:
     """Pure, for a thread."""
-    made, run_id = _Made(alignment.version, lines=bucket.lines), run.id.bytes
+    made, run_id = _Made(seeing.alignment.version, lines=list(bucket.lines)), seeing.run_id.bytes
     for row in bucket.rows:
-        of_run = (run.id, run.workspace_id)
+        of_run = (seeing.run_id, seeing.workspace_id)
         hidden = row.data_row_id in withheld
         read = ReadRow(row.data_row_id)
         row_id, called = row.data_row_id.bytes, str(row.data_row_id)
@@ -201,8 +225,8 @@ def _made(run: ModelRunRow, alignment: Alignment, bucket: _Bucket, withheld: fro
                 own["pre_label_id"] = packed_pre_label_id(run_id, row_id, ordinal, feature)
             made.lines.append(line(place, "created", data_row_id=called, ordinal=ordinal, **own))
         shown = 0 if hidden else len(row.records)
-        made.outcomes.append((*of_run, run.execution, row.data_row_id, "succeeded", 1, shown))
-        made.seen.append((read, see(read.detections, alignment, {})))
+        made.outcomes.append((*of_run, seeing.execution, row.data_row_id, "succeeded", 1, shown))
+        made.seen.append((read, see(read.detections, seeing.alignment, {})))
     return made
 
 

@@ -25,7 +25,7 @@ from shared.database.tables import ProjectRow
 from shared.errors import Unprocessable
 from shared.operations import RunningOperation
 
-_PIECES_AT_ONCE = 2_000
+_PIECES_AT_ONCE = 5_000
 
 Take: TypeAlias = Callable[[Piece, RowFacts, LabelRecord | None], Record]
 """What is spilled of a record, or of a data row that is said to have none. Raises Refused."""
