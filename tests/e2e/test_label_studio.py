@@ -9,9 +9,7 @@ import pytest
 from deploy.local.control import StackProcess
 from deploy.local.demo.client import Gateway, Json
 from tests.support.servers import PICTURES
-from tests.support.stack import gateway, set_up, stack
-
-__all__ = ["gateway", "stack"]
+from tests.support.stack import set_up
 
 TEXTS = """<View>
   <Labels name="ner" toName="letter"><Label value="person"/><Label value="Nonsense"/></Labels>

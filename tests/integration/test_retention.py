@@ -113,6 +113,7 @@ async def test_followers_notice_nothing_and_who_comes_back_is_told(
         {
             "database_url": environment["DATABASE_URL"],
             "redis_url": environment["REDIS_URL"],
+            "object_store_url": f"file://{tmp_path / 'objects'}",
             "events_kept": 10,
             "events_trim_seconds": 0.02,
         }
