@@ -49,7 +49,7 @@ async def follow(api, url, topic):
                 raise
             code = getattr(getattr(error, "rcvd", None), "code", None)
         failures += 1
-        await asyncio.sleep(random.uniform(0, min(30, 0.5 * 2**failures)))
+        await asyncio.sleep(random.uniform(0, min(4, 0.5 * 2**failures)))
 
 
 asyncio.run(follow(*sys.argv[1:]))

@@ -5,7 +5,7 @@ const BLOCKS = ["message", "subscribed", "progress", "closed"];
 async function stream(api, notifier, project, key, show = (block) => console.log(JSON.stringify(block))) {
   let last;
   for (let failures = 0; ; failures++) {
-    if (failures) await new Promise((wake) => setTimeout(wake, Math.random() * Math.min(30_000, 500 * 2 ** failures)));
+    if (failures) await new Promise((wake) => setTimeout(wake, Math.random() * Math.min(4_000, 500 * 2 ** failures)));
     try {
       const answer = await fetch(`${api}/v1/websocket-tickets`, { method: "POST", headers: { Authorization: `Bearer ${key}` } });
       if ([401, 403].includes(answer.status)) return show(await answer.json());

@@ -25,7 +25,7 @@ _OPENED = re.compile(rb'"epoch":"([^"]*)","offset":([0-9]+),"recovered":(true|fa
 _PING, _PONG = b'{"type":"ping"}', b'{"type":"pong"}'
 _CARRIED = 400  # bytes of a message up to the end of its offset
 _AT_ONCE = 40
-_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_PAUSE_SECONDS = 4.0  # as docs/websocket.md asks for
 
 
 class Orders(BaseModel):
