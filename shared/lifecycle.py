@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -19,6 +20,9 @@ from shared.http_problems import answer_http_error
 from shared.telemetry import logger
 
 log = logger(__name__)
+
+_CANCELS, _CANCEL_SECONDS = 2, 4.0  # longer than what a part takes to give back what it holds
+_LEAVING_SECONDS = 12.0
 
 Work: TypeAlias = Coroutine[Any, Any, None]
 
@@ -44,7 +48,10 @@ def settle_heap() -> None:
 
 
 async def live(life: Life) -> None:
-    """Until SIGTERM or SIGINT. Raises what a part raised that should have gone on."""
+    """Until SIGTERM or SIGINT. Raises what a part raised that should have gone on.
+
+    A process that does not end after its drain says where it hangs and goes, so that nobody waits for it.
+    """
     settle_heap()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, life.stopping.set)
@@ -53,15 +60,26 @@ async def live(life: Life) -> None:
     told = asyncio.create_task(_heard(life.stopping), name="told to stop")
     ended, _ = await asyncio.wait({*works, *helpers, told}, return_when=asyncio.FIRST_COMPLETED)
     log.info("draining")
+    faulthandler.dump_traceback_later(life.drain_seconds + _LEAVING_SECONDS, exit=True)
     life.stopping.set()
     life.stop()
     await asyncio.wait(works, timeout=life.drain_seconds)
-    tasks = [*works, *helpers, told]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await _end({*works, *helpers, told})
     for task in ended - {told}:  # one that ends by itself is a bug: fail loudly, the supervisor restarts
         task.result()
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancelled until they have ended: what waits at that moment for something of a library may not hear it once."""
+    left = tasks
+    for _ in range(_CANCELS):
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_SECONDS)
+        if not left:
+            break
+        log.warning("does_not_end", tasks=[str(task.get_stack(limit=1) or task) for task in left])
+    await asyncio.gather(*(tasks - left), return_exceptions=True)
 
 
 async def serve_health(app: FastAPI, host: str, port: int) -> None:

@@ -30,6 +30,7 @@ _RUNG = "prelabel:rung:"
 _LOOK_SECONDS = 1.0
 _LEAST_PAUSE_SECONDS = 0.005
 _RESTART_SECONDS = 1.0
+_GOODBYE_SECONDS = 1.0
 _RETRY_ON: list[type[Exception]] = [
     ConnectionError,
     RedisTimeout,
@@ -131,11 +132,20 @@ async def _answer(url: str, doorbell: Doorbell, ring: WorkerCoroutine, heard: as
         except (RedisError, OSError) as error:
             log.warning("doorbell_away", error=type(error).__name__)
         finally:
-            # It says goodbye to a Redis that may be away, and to jobs it has just cancelled.
-            with contextlib.suppress(RedisError, OSError, asyncio.CancelledError):
-                await worker.close()
+            await _leave(worker)
             await redis.aclose(close_connection_pool=True)
         await asyncio.sleep(_RESTART_SECONDS)
+
+
+async def _leave(worker: Worker) -> None:
+    """It says goodbye to a Redis that may be away, and to jobs that may have been cancelled."""
+    goodbye = asyncio.create_task(worker.close())
+    try:
+        await asyncio.wait({goodbye}, timeout=_GOODBYE_SECONDS)
+    finally:
+        goodbye.cancel()
+    if goodbye.done() and not goodbye.cancelled() and isinstance(error := goodbye.exception(), Exception):
+        log.info("doorbell_left", error=type(error).__name__)
 
 
 def _patient_redis(url: str) -> ArqRedis:
