@@ -9,6 +9,7 @@ import ctypes
 import importlib
 import json
 import os
+import select
 import signal
 import sys
 from types import FrameType
@@ -30,10 +31,15 @@ def main() -> None:
     for module in _IMPORTED:
         importlib.import_module(module)
     signal.signal(signal.SIGCHLD, _bury)
+    # An end that comes just before the wait for an order would else be told with the next order.
+    woken, wakes = os.pipe()
+    for end in (woken, wakes):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(wakes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C goes to the test, which ends us
     _say(ready=True)
     # Unbuffered: a child must not find orders that were read ahead.
-    while line := _line():
+    while line := _line(woken):
         order = json.loads(line)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork() or _become(order)
@@ -41,9 +47,11 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
-def _line() -> bytes:
+def _line(woken: int) -> bytes:
     found = b""
     while not found.endswith(b"\n"):
+        while 0 not in (ready := select.select([0, woken], [], [])[0]):
+            os.read(ready[0], 4096)
         byte = os.read(0, 1)
         if not byte:
             return b""
@@ -87,6 +95,7 @@ def _become(order: dict[str, Any]) -> NoReturn:
 def _prepare(order: dict[str, Any]) -> None:
     parent = os.getppid()
     os.setsid()
+    signal.set_wakeup_fd(-1)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)

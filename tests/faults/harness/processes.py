@@ -163,6 +163,13 @@ class Processes:
         self._nursery.stdin.write(json.dumps(message).encode() + b"\n")
 
     async def _follow(self) -> None:
+        try:
+            await self._follow_to_its_end()
+        finally:  # whoever waits for something is told
+            for running in self._services.values():
+                running.changed.set()
+
+    async def _follow_to_its_end(self) -> None:
         while message := await self._message():
             if "name" in message:
                 running = self._services[message["name"]]
@@ -191,10 +198,11 @@ class Processes:
         found: dict[str, Any] = json.loads(line) if line else {}
         return found
 
-    @staticmethod
-    async def _until(running: Running, holds: Any, seconds: float = READY_SECONDS) -> None:
+    async def _until(self, running: Running, holds: Any, seconds: float = READY_SECONDS) -> None:
         async with asyncio.timeout(seconds):
             while not holds():
+                if self._reader is not None and self._reader.done():
+                    raise RuntimeError(f"the nursery is followed no more: {self._reader}; {self.log('nursery')[-2000:]}")
                 running.changed.clear()
                 await running.changed.wait()
 
