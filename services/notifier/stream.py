@@ -174,8 +174,8 @@ class Stream:
         subscription.is_live = self.cursor is not None and subscription.offset >= self.cursor
         return subscription.is_live
 
-    def deliver(self, event: LoggedEvent) -> None:
-        """The event right after the cursor, encoded once for all. Raises HistoryLost at a hole."""
+    def deliver(self, event: LoggedEvent) -> int:
+        """The event right after the cursor, encoded once for all; how many got it. Raises HistoryLost at a hole."""
         if self.cursor is None or event.offset != self.cursor + 1:
             raise HistoryLost
         self.cursor = event.offset
@@ -184,6 +184,7 @@ class Stream:
         for listener in listeners:
             listener.receive(event, frame)
         metrics.EVENTS_SENT.inc(len(listeners))
+        return len(listeners)
 
     def position_of(self, subscription: Subscription) -> int:
         """How far a live subscription is, events it does not want included."""

@@ -16,6 +16,7 @@ from shared.hints import Hint
 from shared.telemetry import logger
 
 _READERS = 3
+_MESSAGES_A_TURN = 3_000
 
 log = logger(__name__)
 
@@ -127,12 +128,15 @@ class Tail:
         history = stream.history
         if page.events and page.epoch != stream.epoch:
             raise HistoryLost
+        given = 0
         for event in page.events:
             if history != stream.history:
                 return
-            stream.deliver(event)
-            # One event to a thousand clients takes milliseconds; in between the others get a turn and wires drain.
-            await asyncio.sleep(0)
+            given += 1 + stream.deliver(event)
+            # What one client gets in a turn is one write. A turn ends after some milliseconds, for the others' sake.
+            if given > _MESSAGES_A_TURN:
+                given = 0
+                await asyncio.sleep(0)
 
     def _lose(self, stream: Stream, head: Head | None) -> None:
         if self.on_history_lost is not None:
