@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import redis.asyncio as redis
@@ -55,7 +56,8 @@ class Hints:
         await self._redis.ping()
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        with suppress(RedisError, OSError):  # nobody waits for its goodbye
+            await self._redis.aclose()
 
 
 def _hints_of(message: dict[str, bytes] | None) -> list[Hint]:

@@ -16,12 +16,12 @@ from sqlalchemy import text
 from starlette.exceptions import HTTPException
 
 from shared.database.engine import DATABASE_ERRORS, Sessions
+from shared.ending import end_tasks
 from shared.http_problems import answer_http_error
 from shared.telemetry import logger
 
 log = logger(__name__)
 
-_CANCELS, _CANCEL_SECONDS = 2, 4.0  # longer than what a part takes to give back what it holds
 _LEAVING_SECONDS = 12.0
 
 Work: TypeAlias = Coroutine[Any, Any, None]
@@ -64,22 +64,9 @@ async def live(life: Life) -> None:
     life.stopping.set()
     life.stop()
     await asyncio.wait(works, timeout=life.drain_seconds)
-    await _end({*works, *helpers, told})
+    await end_tasks({*works, *helpers, told})
     for task in ended - {told}:  # one that ends by itself is a bug: fail loudly, the supervisor restarts
         task.result()
-
-
-async def _end(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancelled until they have ended: what waits at that moment for something of a library may not hear it once."""
-    left = tasks
-    for _ in range(_CANCELS):
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_CANCEL_SECONDS)
-        if not left:
-            break
-        log.warning("does_not_end", tasks=[str(task.get_stack(limit=1) or task) for task in left])
-    await asyncio.gather(*(tasks - left), return_exceptions=True)
 
 
 async def serve_health(app: FastAPI, host: str, port: int) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.tables import ProcessRow
+from shared.ending import end_tasks
 from shared.ids import new_id
 from shared.version import VERSION
 
@@ -26,9 +27,7 @@ async def present(sessions: Sessions, service: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        saying.cancel()
-        with suppress(asyncio.CancelledError):
-            await saying
+        await end_tasks({saying})
 
 
 async def keep_present(sessions: Sessions, service: str, purpose: str | None = None) -> None:

@@ -23,6 +23,7 @@ from redis.exceptions import BusyLoadingError, ConnectionError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from shared.contracts.jobs import RING, Doorbell
+from shared.ending import end_tasks
 from shared.telemetry import logger
 from shared.tracing import span, traceparent
 
@@ -61,7 +62,8 @@ class JobQueue:
         await self._redis.ping()
 
     async def close(self) -> None:
-        await self._redis.aclose(close_connection_pool=True)
+        with contextlib.suppress(RedisError, OSError):  # nobody waits for its goodbye
+            await self._redis.aclose(close_connection_pool=True)
 
 
 class _Bell(Worker):
@@ -92,8 +94,7 @@ async def answer_doorbell(url: str, doorbell: Doorbell, on_ring: Callable[[], Aw
     try:
         await _answer(url, doorbell, ring, heard)
     finally:
-        listening.cancel()
-        await asyncio.wait({listening})
+        await end_tasks({listening})
 
 
 async def _listen(url: str, doorbell: Doorbell, heard: asyncio.Event) -> None:
@@ -133,7 +134,8 @@ async def _answer(url: str, doorbell: Doorbell, ring: WorkerCoroutine, heard: as
             log.warning("doorbell_away", error=type(error).__name__)
         finally:
             await _leave(worker)
-            await redis.aclose(close_connection_pool=True)
+            with contextlib.suppress(RedisError, OSError):
+                await redis.aclose(close_connection_pool=True)
         await asyncio.sleep(_RESTART_SECONDS)
 
 

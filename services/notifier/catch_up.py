@@ -19,6 +19,7 @@ from services.notifier.topics import Topic, WantedTopic, selectors_of
 from shared.contracts.http import Problem, problem_of
 from shared.contracts.messages import CloseCode, Position
 from shared.database.event_log import Head, LoggedEvent
+from shared.ending import end_tasks
 from shared.errors import NotFound, PrelabelError, Unavailable
 from shared.telemetry import logger
 
@@ -80,9 +81,7 @@ class CatchUp:
             self.start(subscription, None)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         await self._pages.stop()
 
     async def _run(self, subscription: Subscription, after: Position | None) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from services.notifier.frames import SharedFrame, event_frame
 from services.notifier.log import EventLog
 from shared.database.event_log import LoggedEvent
+from shared.ending import end_tasks
 
 _KEPT_SECONDS = 1.0
 _MOST_KEPT = 8
@@ -43,10 +44,7 @@ class Pages:
         return await asyncio.shield(task)
 
     async def stop(self) -> None:
-        tasks = list(self._read.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(self._read.values())
 
     async def _page(self, place: _Place) -> Page:
         async with self._turns:

@@ -19,6 +19,7 @@ from services.notifier.tail import Tail
 from services.notifier.tickets import Tickets
 from services.notifier.webhooks import Webhooks
 from shared.database.engine import create_engine, create_sessions
+from shared.ending import end_tasks
 from shared.hints import Hints
 from shared.page_tokens import Pager
 from shared.presence import keep_present
@@ -72,9 +73,7 @@ async def running_notifier(settings: NotifierSettings) -> AsyncIterator[Notifier
     try:
         yield notifier
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
         await notifier.close()
 
 

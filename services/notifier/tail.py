@@ -11,6 +11,7 @@ from services.notifier.log import EventLog, PastEvents
 from services.notifier.stream import HistoryLost, Stream
 from shared.contracts.progress import Progress
 from shared.database.event_log import Head
+from shared.ending import end_tasks
 from shared.errors import Unavailable
 from shared.hints import Hint
 from shared.telemetry import logger
@@ -71,10 +72,7 @@ class Tail:
             self._reading[stream] = asyncio.create_task(self._read(stream))
 
     async def stop(self) -> None:
-        tasks = list(self._reading.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(self._reading.values())
 
     def _hinted(self, stream_id: UUID) -> None:
         stream = self._hub.stream(stream_id)

@@ -14,6 +14,7 @@ from services.notifier.webhook_feed import WebhookFeed
 from services.notifier.webhook_post import Answer, Poster
 from shared.database.engine import Sessions
 from shared.egress import webhook_hosts
+from shared.ending import end_tasks
 from shared.errors import Unavailable
 from shared.signals import Signals
 from shared.telemetry import logger
@@ -67,9 +68,7 @@ class Webhooks:
         """What is under way may end; the rest is attempted again when its lease is over."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_GRACE_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         await self._poster.close()
 
     async def _purge(self) -> bool:
