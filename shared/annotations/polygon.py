@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from shapely import MultiPolygon, box, make_valid
 from shapely import Polygon as ShapelyPolygon
@@ -74,7 +75,8 @@ class Polygon(AnnotationValue):
     def geometry(self) -> BaseGeometry:
         """Valid shapely areas; self-intersections are common in hand-drawn rings, and what collapses to a line goes."""
         drawn = MultiPolygon([ShapelyPolygon(part.exterior, part.holes) for part in self.parts])
-        return make_valid(drawn, method="structure", keep_collapsed=False)
+        with np.errstate(all="ignore"):  # two corners that are nearly one divide by nearly nothing
+            return make_valid(drawn, method="structure", keep_collapsed=False)
 
 
 def parts_of(geometry: BaseGeometry) -> tuple[PolygonPart, ...]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as coco
@@ -132,7 +132,17 @@ def test_what_is_cut_is_inside_and_not_larger(shape: Polygon) -> None:
         assert all(-1e-9 <= x <= 50 + 1e-9 and -1e-9 <= y <= 40 + 1e-9 for x, y in part.exterior)
 
 
+_TINY = 2.894053093179869e-221
+
+
 @given(polygons() | polygons(far_positions))
+@example(
+    Polygon(
+        parts=(
+            PolygonPart(exterior=((0, 0), (_TINY, 3), (0, 2), (1, 0)), holes=(((0, 0), (_TINY, 4), (0, 1), (1, 0)),)),
+        )
+    )
+)
 def test_bounds_of_any_polygon_are_a_box_around_it(shape: Polygon) -> None:
     box = shape.convert(FeatureType.BOUNDING_BOX)
     if box is None:
