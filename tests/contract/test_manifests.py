@@ -11,6 +11,8 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from deploy.containers.build import STAGES
+from deploy.observability.dashboards import DASHBOARDS
+from deploy.observability.dashboards import rendered as dashboard
 from services.api.app import create_app as create_api
 from services.api.settings import ApiSettings, WorkerSettings
 from services.inference.scaling import backlog_query
@@ -18,6 +20,7 @@ from services.inference.settings import InferenceSettings
 from services.notifier.app import create_app as create_notifier
 from services.notifier.settings import NotifierSettings
 from shared.lifecycle import create_health_app
+from tests.support.alerts import alerts
 from tests.support.manifests import CONTAINERFILE, OVERLAYS, Json, objects
 
 SETTINGS: Mapping[str, type[BaseSettings]] = {
@@ -324,3 +327,31 @@ def test_the_autoscaler_asks_what_the_code_says() -> None:
         for one in of_kind("prod", "ScaledObject")
     }
     assert asked == {"inference-runs": backlog_query("run"), "inference-previews": backlog_query("preview")}
+
+
+def test_what_is_monitored_has_the_job_that_the_alerts_name() -> None:
+    (down,) = [one for one in alerts() if one.name == "PrelabelDown"]
+    (job,) = re.findall(r'job=~"([^"]+)"', down.expression)
+    seen = set()
+    for kind, watched in (("ServiceMonitor", of_kind("prod", "Service")), ("PodMonitor", _pod_templates("prod"))):
+        for monitor in of_kind("prod", kind):
+            wanted = set(_selected(monitor["spec"]["selector"]))
+            found = [one["metadata"]["labels"] for one in watched]
+            found = [one for one in found if one["app.kubernetes.io/component"] in wanted]
+            assert {one["app.kubernetes.io/component"] for one in found} == wanted
+            assert all(re.fullmatch(job, one[monitor["spec"]["jobLabel"]]) for one in found)
+            seen |= wanted
+    assert seen == {*_OURS, "triton"}
+
+
+def _pod_templates(overlay: str) -> list[Json]:
+    return [pod.owner["spec"]["template"] for pod in pods(overlay)]
+
+
+def test_the_dashboards_and_the_alerts_are_in_the_cluster() -> None:
+    (found,) = [one for one in of_kind("prod", "ConfigMap") if "grafana_dashboard" in one["metadata"].get("labels", {})]
+    assert found["data"] == {f"{name}.json": dashboard(name) for name in DASHBOARDS}
+    (rule,) = of_kind("prod", "PrometheusRule")
+    assert [one["alert"] for group in rule["spec"]["groups"] for one in group["rules"]] == [
+        one.name for one in alerts()
+    ]

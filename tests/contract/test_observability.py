@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.observability import rule
 from deploy.observability.dashboards import DASHBOARDS, FOLDER, rendered
 from tests.support.alerts import FOLDER as OBSERVABILITY
 from tests.support.alerts import RUNBOOKS, Alert, alerts, metrics_in
@@ -80,6 +81,11 @@ def test_promtool_agrees() -> None:
         done = subprocess.run([str(program), *words], cwd=OBSERVABILITY, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "SUCCESS" in done.stdout
+
+
+def test_the_rule_of_the_operator_has_the_same_alerts() -> None:
+    assert rule.RULE.read_text() == rule.rendered(), "run `python -m deploy.observability.rule`"
+    assert yaml.safe_load(rule.RULE.read_text())["spec"] == yaml.safe_load(rule.ALERTS.read_text())
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
