@@ -17,6 +17,9 @@ PrelabelError
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
+
+_SOON = {"Retry-After": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class PrelabelError(Exception):
     status = 500
     code = "internal_error"
     title = "Something went wrong on our side"
+    usual_headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -47,7 +51,7 @@ class PrelabelError(Exception):
         self.code = code or self.code
         self.errors = tuple(errors)
         self.extra = dict(extra or {})
-        self.headers = dict(headers or {})
+        self.headers = {**self.usual_headers, **(headers or {})}
 
 
 class Malformed(PrelabelError):
@@ -117,12 +121,14 @@ class TooManyRequests(PrelabelError):
     status = 429
     code = "too_many_requests"
     title = "Too many requests"
+    usual_headers = _SOON
 
 
 class Unavailable(PrelabelError):
     status = 503
     code = "unavailable"
     title = "A part that is needed is away at the moment"
+    usual_headers = _SOON
 
 
 @dataclass(slots=True)

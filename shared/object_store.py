@@ -23,6 +23,7 @@ _LONGEST_CHECK_SECONDS = 10.0
 _LONGEST_KEY, _LONGEST_PART = 1024, 255
 _PIECE_BYTES, _PIECES_AT_ONCE = 5 * 1024 * 1024, 2
 _LISTED_AT_ONCE = 100
+_REMOVED_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,20 @@ class ObjectStore:
             async for found in self._store.list(folder, chunk_size=_LISTED_AT_ONCE):
                 for one in found:
                     yield StoredObject(one["path"], one["last_modified"])
+
+    async def remove(self, keys: Iterable[str]) -> None:
+        """Some at a time; what is not there is left out. Raises Unavailable, when some may be gone."""
+        places = asyncio.Semaphore(_REMOVED_AT_ONCE)
+
+        async def remove(key: str) -> None:
+            async with places, _reaching(_LONGEST_CALL_SECONDS):
+                with suppress(FileNotFoundError):
+                    await self._store.delete_async(key)
+
+        done = await asyncio.gather(*map(remove, keys), return_exceptions=True)
+        for error in done:
+            if error is not None:
+                raise error
 
     async def remove_folder(self, folder: str) -> None:
         """Everything in it. Raises Unavailable."""

@@ -15,8 +15,6 @@ from shared.errors import FieldError, Malformed, NotFound, PrelabelError, Unavai
 from shared.http_problems import BY_STATUS, MEDIA_TYPE, answer, answer_http_error
 from shared.telemetry import logger
 
-_RETRY = {"Retry-After": "1"}
-
 log = logger(__name__)
 
 
@@ -85,4 +83,4 @@ async def _database(request: Request, error: Exception) -> Response:
 
 async def _away(request: Request, error: Exception) -> Response:
     log.warning("part_away", error=type(error).__name__, path=request.url.path)
-    return answer(Unavailable("a part that is needed does not answer at the moment", headers=_RETRY), request)
+    return answer(Unavailable("a part that is needed does not answer at the moment"), request)

@@ -9,9 +9,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from prometheus_client import Counter, Gauge
-from sqlalchemy import ColumnElement, CursorResult, Table, delete, func, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, CursorResult, Delete, Table, delete, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.api.data_rows.objects import note_unused
 from services.api.previews.remove import remove_preview
 from services.api.settings import WorkerSettings
 from shared.contracts.events import TERMINAL_STATES
@@ -130,6 +131,7 @@ def _purged_tables() -> Sequence[Table]:
 
 
 PURGED_TABLES = _purged_tables()
+_CONTENTS = Base.metadata.tables["data_row_contents"]
 
 
 async def _deleted_projects(sessions: Sessions, keep: Purge) -> Sequence[UUID]:
@@ -146,10 +148,24 @@ async def _purge_page(sessions: Sessions, table: Table, project_id: UUID, size: 
             return 0
         key = tuple_(*table.primary_key.columns)
         page = select(*table.primary_key.columns).where(owned(table, project_id)).limit(size)
-        done = await session.execute(delete(table).where(key.in_(page)))
-        assert isinstance(done, CursorResult)
-    PURGED.labels(table.name).inc(done.rowcount)
+        removed = delete(table).where(key.in_(page))
+        went = await (_remove_contents if table is _CONTENTS else _remove)(session, removed)
+    PURGED.labels(table.name).inc(went)
+    return went
+
+
+async def _remove(session: AsyncSession, removed: Delete) -> int:
+    done = await session.execute(removed)
+    assert isinstance(done, CursorResult)
     return done.rowcount
+
+
+async def _remove_contents(session: AsyncSession, removed: Delete) -> int:
+    """Their objects are noted: nobody else may name them."""
+    found = (await session.execute(removed.returning(_CONTENTS.c.workspace_id, _CONTENTS.c.uri))).all()
+    for workspace_id in {workspace_id for workspace_id, _ in found}:
+        await note_unused(session, workspace_id, [uri for of, uri in found if of == workspace_id and uri])
+    return len(found)
 
 
 async def _is_ours(session: AsyncSession) -> bool:

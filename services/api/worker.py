@@ -13,6 +13,7 @@ from services.api.exchange.imports.labels import import_labels
 from services.api.exchange.imports.predictions import import_predictions
 from services.api.exchange.imports.sweep import keep_sweeping
 from services.api.projections.operation import realign_model_run
+from services.api.removal import keep_removing
 from services.api.retention import keep_trimming
 from services.api.review.bulk_operation import decide_in_bulk
 from services.api.review.bulk_undo import undo_in_bulk
@@ -62,6 +63,7 @@ async def main() -> None:
         keep_present(sessions, "operations"),
         keep_trimming(sessions, signals, settings),
         keep_sweeping(store, settings),
+        keep_removing(sessions, store, settings),
         serve_health(health, settings.operations_host, settings.operations_metrics_port),
     ]
     try:

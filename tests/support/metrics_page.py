@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from services.api import purging as of_purging
+from services.api import removal as of_removal
 from services.api import retention as of_retention
 from services.api.metrics import HttpMetrics
 from services.inference import metrics as of_inference
@@ -24,7 +25,7 @@ PREFIXES = ("prelabel_api_", "prelabel_operations_", "prelabel_inference_", "pre
 
 
 _SERIES = ("_bucket", "_sum", "_count")
-_REGISTERED = (of_inference, of_notifier, of_operations, of_purging, of_retention)  # by being imported
+_REGISTERED = (of_inference, of_notifier, of_operations, of_purging, of_removal, of_retention)  # by being imported
 
 
 def metrics() -> Iterator[MetricWrapperBase]:

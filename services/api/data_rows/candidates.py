@@ -17,7 +17,7 @@ from shared.database.tables import ProjectRow
 from shared.egress import Egress
 from shared.ids import new_id
 from shared.images import UnusableImage, read_header
-from shared.object_store import content_key, key_of, uri_of
+from shared.object_store import ObjectStore, content_key, key_of, uri_of
 
 _MAX_METADATA_BYTES = 64 * 1024
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./")
@@ -45,6 +45,7 @@ class Intake:
 
     project: ProjectRow
     egress: Egress
+    store: ObjectStore
 
     @property
     def takes_text(self) -> bool:

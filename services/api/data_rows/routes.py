@@ -92,7 +92,7 @@ _UNTRUSTED = {
     openapi_extra=_IMPORT_BODY,
 )
 async def import_data_rows(
-    principal: Editor, work: Work, works: Works, egress: EgressClient, project_id: UUID, request: Request
+    principal: Editor, work: Work, works: Works, egress: EgressClient, store: Store, project_id: UUID, request: Request
 ) -> Any:
     """Import data rows: up to 1,000 as JSON, or any number as a stream of lines.
 
@@ -100,7 +100,7 @@ async def import_data_rows(
     alone. The same `global_key` with the same content is `unchanged`, so a repeat is harmless.
     """
     project = await get_project(work.session, principal.workspace_id, project_id)
-    intake, kind = Intake(project, egress), content_type_of(request)
+    intake, kind = Intake(project, egress, store), content_type_of(request)
     if kind in _STREAMED:
 
         async def produce(write: Write) -> None:
@@ -112,7 +112,7 @@ async def import_data_rows(
     body = await request.body()
     read = of_suspicious_item if is_suspicious(body) else of_item
     lines = [read(intake, number, item) for number, item in enumerate(_items(body), 1)]
-    return DataRowsImport.of(await service.import_data_rows(work, project, lines))
+    return DataRowsImport.of(await service.import_data_rows(work, intake, lines))
 
 
 @router.post(
@@ -138,7 +138,7 @@ async def upload_data_rows(
     async with works() as work:
         project = await get_project(work.session, principal.workspace_id, project_id)
     parts = read_parts(body_of(request), request.headers.get("content-type", ""), settings.max_upload_file_bytes)
-    return DataRowsImport.of(await Upload(works, Intake(project, egress), store).run(parts))
+    return DataRowsImport.of(await Upload(works, Intake(project, egress, store)).run(parts))
 
 
 @router.get("/projects/{project_id}/data-rows", responses=problems(400, 404))

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access.principal import Principal
 from services.api.data_rows import queries
-from services.api.data_rows.candidates import Candidate, refusal
+from services.api.data_rows.candidates import Candidate, Intake, refusal
+from services.api.data_rows.objects import note_unused, use_objects
 from services.api.data_rows.queries import NewDataRow, RowAndContent, StoredDataRow
 from services.api.data_rows.schemas import BatchCreate, LineError, LineResult
 from services.api.projects.queries import hold_project
@@ -23,15 +24,17 @@ _MAX_LISTED = 100
 
 
 async def import_data_rows(
-    work: UnitOfWork, project: ProjectRow, lines: Sequence[Candidate | LineResult]
+    work: UnitOfWork, intake: Intake, lines: Sequence[Candidate | LineResult]
 ) -> list[LineResult]:
     """Store what may be stored, in one statement, and say what became of every line, in order."""
+    project = intake.project
     # Again in each transaction of a stream: the project may be deleted while it runs.
     await hold_project(work.session, project.workspace_id, project.id)
     first: dict[str, NewDataRow] = {}
     for line in lines:
         if isinstance(line, Candidate):
             first.setdefault(line.row.global_key, line.row)
+    await use_objects(work.session, intake.store, [row.uri for row in first.values() if row.uri])
     created = await queries.insert_data_rows(work.session, project, list(first.values())) if first else set()
     taken = [key for key, row in first.items() if row.id not in created]
     stored = await queries.find_by_global_key(work.session, project, taken) if taken else {}
@@ -40,7 +43,14 @@ async def import_data_rows(
             stored[key] = _as_stored(row)
     if created:
         work.emit(DataRowsImported(workspace_id=project.workspace_id, project_id=project.id, created=len(created)))
-    return [line if isinstance(line, LineResult) else _result(line, stored, created) for line in lines]
+    results = [line if isinstance(line, LineResult) else _result(line, stored, created) for line in lines]
+    refused = [
+        line.row.uri
+        for line, result in zip(lines, results, strict=True)
+        if isinstance(line, Candidate) and line.row.uri and result.id is None
+    ]
+    await note_unused(work.session, project.workspace_id, refused)
+    return results
 
 
 async def get_data_row(session: AsyncSession, principal: Principal, data_row_id: UUID) -> RowAndContent:

@@ -57,7 +57,7 @@ class StreamImport:
         if not self._part:
             return
         async with self.open_work() as work:
-            results = await import_data_rows(work, self.intake.project, self._part)
+            results = await import_data_rows(work, self.intake, self._part)
         for result in results:
             self._answer(result)
         self._part.clear()

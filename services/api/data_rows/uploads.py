@@ -10,7 +10,7 @@ from services.api.data_rows.service import import_data_rows
 from services.api.multipart import Part
 from services.api.resources import OpenWork
 from shared.errors import Malformed, TooLarge
-from shared.object_store import ObjectStore, key_of
+from shared.object_store import key_of
 
 MAX_FILES = 1000
 _MAX_KEY_LENGTH = 500
@@ -24,7 +24,6 @@ class Upload:
 
     open_work: OpenWork
     intake: Intake
-    store: ObjectStore
     _key: str | None = None
     _files: int = 0
     _fields: int = 0
@@ -67,7 +66,7 @@ class Upload:
         # Hashing and Pillow's parser release the lock of the interpreter for most of their time.
         candidate = await asyncio.to_thread(of_file, self.intake, file)
         if isinstance(candidate, Candidate) and candidate.row.uri is not None and file.content is not None:
-            await self.store.put(key_of(candidate.row.uri) or "", file.content)
+            await self.intake.store.put(key_of(candidate.row.uri) or "", file.content)
         return candidate
 
     def _problem(self, key: str) -> LineError | None:
@@ -79,5 +78,5 @@ class Upload:
         if not self._part:
             return
         async with self.open_work() as work:
-            self._results += await import_data_rows(work, self.intake.project, self._part)
+            self._results += await import_data_rows(work, self.intake, self._part)
         self._part.clear()

@@ -33,6 +33,7 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.egress import Egress
 from shared.errors import FieldError, Unavailable, Unprocessable
 from shared.label_studio.regions import Frame
+from shared.object_store import ObjectStore
 
 # Label Studio itself waits 100 seconds.
 _SECONDS = 85
@@ -62,6 +63,7 @@ class _Found:
 class Predict:
     works: OpenWork
     egress: Egress
+    store: ObjectStore
     principal: Principal
     project_id: UUID
     previews_kept: int
@@ -85,7 +87,7 @@ class Predict:
     async def _take(self, work: UnitOfWork, backend: Backend, wanted: LabelStudioPredict) -> _Tasks:
         """Each task as a data row: the one its `global_key` names, or one of its own by its content."""
         project, field = backend.project, backend.config.shown.field
-        intake = Intake(project, self.egress)
+        intake = Intake(project, self.egress, self.store)
         own = [task.data.get("global_key") for task in wanted.tasks]
         known = await queries.find_by_keys(work.session, project, [key for key in own if isinstance(key, str)])
         rows = {place: known[key] for place, key in enumerate(own) if isinstance(key, str) and key in known}
@@ -95,7 +97,7 @@ class Predict:
             if place not in rows
         ]
         failures = {}
-        for result in await import_data_rows(work, project, lines):
+        for result in await import_data_rows(work, intake, lines):
             place = result.line or 0
             if result.id is not None:
                 rows[place] = result.id

@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from services.api.checked_requests import CheckedRoute
-from services.api.dependencies import EgressClient, LabelStudio, Reader, Settings, Work, Works
+from services.api.dependencies import EgressClient, LabelStudio, Reader, Settings, Store, Work, Works
 from services.api.exchange.formats.label_studio_config import configuration
 from services.api.label_studio import service
 from services.api.label_studio.predict import Predict
@@ -57,6 +57,7 @@ async def predict_for_label_studio(
     principal: LabelStudio,
     works: Works,
     egress: EgressClient,
+    store: Store,
     settings: Settings,
     project_id: UUID,
     wanted: LabelStudioPredict,
@@ -66,4 +67,4 @@ async def predict_for_label_studio(
     Tasks become data rows of the project; those with a `global_key` in their data are the rows of that key. What the
     model said before of the same content is not asked again.
     """
-    return await Predict(works, egress, principal, project_id, settings.previews_kept).run(wanted)
+    return await Predict(works, egress, store, principal, project_id, settings.previews_kept).run(wanted)

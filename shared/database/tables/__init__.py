@@ -16,6 +16,7 @@ from shared.database.tables.data_rows import (
     BatchRow,
     DataRowContentRow,
     DataRowRow,
+    UnusedObjectRow,
 )
 from shared.database.tables.events import (
     EventRow,
@@ -89,6 +90,7 @@ __all__ = [
     "RunComparisonRow",
     "SegmentRow",
     "StreamRow",
+    "UnusedObjectRow",
     "WebhookCursorRow",
     "WebhookDeliveryRow",
     "WebhookRow",

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.tables.base import Base, CreatedAt, Id, Json, Timestamp
@@ -48,7 +48,36 @@ class DataRowContentRow(Base):
     length: Mapped[int | None]
     read_at: Mapped[Timestamp | None]
 
-    __table_args__ = (CheckConstraint("(uri IS NULL) <> (text IS NULL)", name="one_source"),)
+    __table_args__ = (
+        CheckConstraint("(uri IS NULL) <> (text IS NULL)", name="one_source"),
+        Index("ix_data_row_contents_uri", "uri", postgresql_using="hash"),
+    )
+
+
+class UnusedObjectRow(Base):
+    """An upload that perhaps no data row names any more: a day later it is looked whether so, and then it goes.
+
+    From `removing_at` on it counts as gone, and at `removed_at` it is. The row stays for another day, so that an upload
+    of the same bytes that began before knows of it.
+    """
+
+    __tablename__ = "unused_objects"
+
+    uri: Mapped[str] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    noted_at: Mapped[Timestamp] = mapped_column(server_default=func.now())
+    removing_at: Mapped[Timestamp | None]
+    removed_at: Mapped[Timestamp | None]
+
+    __table_args__ = (
+        Index("ix_unused_objects_noted", "noted_at", postgresql_where=text("removing_at IS NULL")),
+        Index(
+            "ix_unused_objects_going",
+            "removing_at",
+            postgresql_where=text("removing_at IS NOT NULL AND removed_at IS NULL"),
+        ),
+        Index("ix_unused_objects_gone", "removed_at", postgresql_where=text("removed_at IS NOT NULL")),
+    )
 
 
 class BatchRow(Base):

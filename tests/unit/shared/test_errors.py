@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.contracts.http import PROBLEM_TYPE_BASE, Problem, problem_of
-from shared.errors import Conflict, NotFound, PrelabelError, Problems, Unauthenticated, Unprocessable
+from shared.errors import Conflict, NotFound, PrelabelError, Problems, Unauthenticated, Unavailable, Unprocessable
 
 
 def _all(of: type[PrelabelError] = PrelabelError) -> Iterator[type[PrelabelError]]:
@@ -57,3 +57,9 @@ def test_all_problems_in_one_answer() -> None:
 def test_headers_go_with_the_error() -> None:
     assert Unauthenticated().headers == {"WWW-Authenticate": "Bearer"}
     assert NotFound("no", headers={"Retry-After": "1"}).headers == {"Retry-After": "1"}
+    assert Unavailable("away", headers={"Retry-After": "5"}).headers == {"Retry-After": "5"}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(error.__name__))
+def test_what_may_be_sent_again_says_when(error: type[PrelabelError]) -> None:
+    assert ("Retry-After" in error().headers) == (error.status in {429, 503})
