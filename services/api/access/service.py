@@ -6,12 +6,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.access import queries
+from services.api.access.audit import audit
 from services.api.access.principal import Principal, Role
 from services.api.access.schemas import ApiKeyCreate, MemberCreate, MemberUpdate
 from shared.api_keys import ApiKeySecret, new_api_key_secret, new_ticket, sha256_of
 from shared.contracts.events import ApiKeyCreated, ApiKeyRevoked, ApiKeySuspended
 from shared.database.event_log import create_stream
-from shared.database.tables import ApiKeyRow, AuditRow, MemberRow, WebsocketTicketRow, WorkspaceRow
+from shared.database.tables import ApiKeyRow, MemberRow, WebsocketTicketRow, WorkspaceRow
 from shared.database.unit_of_work import UnitOfWork
 from shared.errors import Conflict, FieldError, NotFound, Unprocessable
 from shared.ids import new_id
@@ -29,7 +30,7 @@ async def create_workspace(work: UnitOfWork, name: str) -> WorkspaceRow:
 
 async def create_member(work: UnitOfWork, principal: Principal, wanted: MemberCreate) -> MemberRow:
     row = await add_member(work.session, principal.workspace_id, wanted)
-    _audit(work, principal, "member.created", row.id, role=wanted.role)
+    audit(work, principal, "member.created", row.id, role=wanted.role)
     return row
 
 
@@ -58,7 +59,7 @@ async def update_member(work: UnitOfWork, principal: Principal, member_id: UUID,
         raise Conflict("this is the last admin; make another one first", code="last_admin")
     if row.disabled_at is not None:
         await _shut_out(work, row)
-    _audit(work, principal, "member.updated", row.id, **changes.model_dump(mode="json", exclude_unset=True))
+    audit(work, principal, "member.updated", row.id, **changes.model_dump(mode="json", exclude_unset=True))
     return row
 
 
@@ -78,7 +79,7 @@ async def create_api_key(
     if wanted.expires_at is not None and wanted.expires_at <= datetime.now(UTC):
         raise _wrong("/expires_at", "in_the_past", "the key would never be valid")
     row, secret = await add_api_key(work, member, wanted)
-    _audit(work, principal, "api_key.created", row.id, member_id=str(member.id))
+    audit(work, principal, "api_key.created", row.id, member_id=str(member.id))
     return row, secret
 
 
@@ -109,7 +110,7 @@ async def revoke_api_key(work: UnitOfWork, principal: Principal, api_key_id: UUI
     row.revoked_at = datetime.now(UTC)
     await queries.delete_tickets_of_key(work.session, row.id)
     work.emit(ApiKeyRevoked(workspace_id=principal.workspace_id, api_key_id=row.id))
-    _audit(work, principal, "api_key.revoked", row.id)
+    audit(work, principal, "api_key.revoked", row.id)
 
 
 async def create_websocket_ticket(work: UnitOfWork, principal: Principal) -> tuple[str, datetime]:
@@ -127,19 +128,6 @@ async def create_websocket_ticket(work: UnitOfWork, principal: Principal) -> tup
     )
     await queries.purge_tickets(work.session)
     return ticket, expires_at
-
-
-def _audit(work: UnitOfWork, principal: Principal, action: str, subject_id: UUID, **detail: object) -> None:
-    work.session.add(
-        AuditRow(
-            workspace_id=principal.workspace_id,
-            actor=principal.actor,
-            action=action,
-            subject_kind=action.partition(".")[0],
-            subject_id=subject_id,
-            detail=detail,
-        )
-    )
 
 
 def _wrong(pointer: str, code: str, detail: str) -> Unprocessable:

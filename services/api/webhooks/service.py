@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.api.access.audit import audit
 from services.api.access.principal import Principal
 from services.api.settings import ApiSettings
 from services.api.webhooks import queries
@@ -40,6 +41,7 @@ async def create_webhook(
     work.session.add(row)
     await work.session.flush()
     await queries.begin_at_present(work.session, row)
+    audit(work, principal, "webhook.created", row.id, event_types=row.event_types)
     await work.session.refresh(row)
     return row
 
@@ -64,6 +66,7 @@ async def update_webhook(
         row.failing_since = None
     if moves or goes_on:
         await queries.try_what_waits(work.session, row)
+    audit(work, principal, "webhook.updated", row.id, changed=sorted(given))
     return row
 
 
@@ -71,6 +74,7 @@ async def delete_webhook(work: UnitOfWork, principal: Principal, webhook_id: UUI
     """With its deliveries."""
     row = await queries.lock_webhook(work.session, principal.workspace_id, webhook_id)
     await work.session.delete(row)
+    audit(work, principal, "webhook.deleted", row.id)
 
 
 async def rotate_webhook_secret(
@@ -84,6 +88,7 @@ async def rotate_webhook_secret(
         row.previous_secret = row.secret
         row.previous_secret_until = now + timedelta(seconds=wanted.overlap_seconds)
     row.secret = _new_secret()
+    audit(work, principal, "webhook.secret_rotated", row.id, overlap_seconds=wanted.overlap_seconds)
     return row
 
 

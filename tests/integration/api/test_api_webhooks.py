@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from services.api.access.principal import Role
-from shared.database.tables import IdempotencyKeyRow, WebhookCursorRow, WebhookDeliveryRow, WebhookRow
+from shared.database.tables import AuditRow, IdempotencyKeyRow, WebhookCursorRow, WebhookDeliveryRow, WebhookRow
 from shared.database.unit_of_work import transaction
 from tests.support.api import Api, Workspace, api_settings, running_api
 
@@ -51,6 +51,26 @@ async def test_made_changed_and_deleted(api: Api, admin: httpx2.AsyncClient) -> 
     async with api.resources.sessions() as session:
         left = await session.scalars(select(WebhookCursorRow).where(WebhookCursorRow.webhook_id == UUID(made["id"])))
         assert left.all() == []
+
+
+async def test_who_changed_whom_is_told_is_audited_without_secrets(
+    api: Api, workspace: Workspace, admin: httpx2.AsyncClient
+) -> None:
+    path = await _made(admin)
+    await admin.patch(path, json={"url": "https://other.example.org/token-in-here"})
+    await admin.post(f"{path}/rotate-secret", json={"overlap_seconds": 60})
+    await admin.delete(path)
+    async with api.resources.sessions() as session:
+        rows = (await session.scalars(select(AuditRow).where(AuditRow.workspace_id == workspace.id))).all()
+    assert [(row.action, row.detail) for row in sorted(rows, key=lambda row: row.id)] == [
+        ("webhook.created", {"event_types": sorted(WANTED["event_types"])}),
+        ("webhook.updated", {"changed": ["url"]}),
+        ("webhook.secret_rotated", {"overlap_seconds": 60}),
+        ("webhook.deleted", {}),
+    ]
+    assert {(row.actor, row.subject_kind, f"/v1/webhooks/{row.subject_id}") for row in rows} == {
+        (f"member:{workspace.members[Role.ADMIN]}", "webhook", path)
+    }
 
 
 async def test_all_that_is_wrong_is_listed(admin: httpx2.AsyncClient) -> None:
