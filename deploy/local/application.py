@@ -35,7 +35,7 @@ def application(
     bootstrap = (
         "services.api.bootstrap",
         *("--cards", str(models.folder / "cards")),
-        *("--local-key-file", str(state.api_key_file)),
+        *("--key-file", str(state.api_key_file)),
     )
 
     def service(name: str, module: str, port: str, own: Mapping[str, str]) -> Service:

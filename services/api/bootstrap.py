@@ -1,9 +1,9 @@
-"""`python -m services.api.bootstrap --cards DIR [--local-key-file FILE]`: what must be there before the first request.
+"""`python -m services.api.bootstrap [--cards DIR] [--key-file FILE [--workspace NAME]]`: what no request can make.
 
-Registers the built models as built-in catalog entries, and puts what workers read of them (tokenizers) into the
-object store; those files lie in the `repository` that the builder wrote beside the cards. With `--local-key-file` it
-also makes a workspace "local", an admin and a key, unless the file already holds a key that works. Doing it twice
-changes nothing.
+With `--cards` it registers the built models as built-in catalog entries, and puts what workers read of them
+(tokenizers) into the object store; those files lie in the `repository` that the builder wrote beside the cards. With
+`--key-file` it makes the workspace of that name and an admin in it, where they are not there, and writes a new key of
+the admin into the file, unless it holds one that works. Doing it twice changes nothing.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -35,26 +36,32 @@ _ACTOR = "service:bootstrap"
 log = logger(__name__)
 
 
-async def bootstrap(resources: Resources, cards: Path, key_file: Path | None) -> None:
+async def bootstrap(resources: Resources, cards: Path | None, key_file: Path | None, workspace: str = _LOCAL) -> None:
+    if cards is not None:
+        await _register_models(resources, cards)
+    if key_file is not None:
+        await _ensure_key(resources, key_file, workspace)
+
+
+async def _register_models(resources: Resources, cards: Path) -> None:
     built = _read_cards(cards)
     # First, so that no worker meets a model of the catalog without them.
     await _store_files(resources.store, cards.parent / "repository", built)
     async with unit_of_work(resources.sessions, resources.signals, _ACTOR) as work:
         registered = await _register(work, built)
     log.info("models_registered", new=registered, in_all=len(built))
-    if key_file is not None:
-        await _ensure_local_key(resources, key_file)
 
 
-async def _ensure_local_key(resources: Resources, key_file: Path) -> None:
+async def _ensure_key(resources: Resources, key_file: Path, workspace: str) -> None:
     async with unit_of_work(resources.sessions, resources.signals, _ACTOR) as work:
         # Two at once would make two workspaces.
         await work.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(_ACTOR, 0))))
-        if await _holds_working_key(resources, key_file):
+        row = await _find_workspace(work, workspace) or await access.create_workspace(work, workspace)
+        if await _workspace_of_key(resources, key_file) == row.id:
             return
-        secret = await _local_key(work)
+        secret = await _new_key(work, row)
         _write_secret(key_file, secret)
-    log.info("local_key_made", file=str(key_file))
+    log.info("key_made", workspace_id=str(row.id), file=str(key_file))
 
 
 def _read_cards(folder: Path) -> list[BuiltModel]:
@@ -90,18 +97,23 @@ async def _register(work: UnitOfWork, built: Sequence[BuiltModel]) -> int:
     return len(found.all())
 
 
-async def _holds_working_key(resources: Resources, key_file: Path) -> bool:
+async def _workspace_of_key(resources: Resources, key_file: Path) -> UUID | None:
+    """None when the file holds no key that works."""
     try:
-        await authenticate(resources.sessions, resources.signals, _read_secret(key_file))
+        principal = await authenticate(resources.sessions, resources.signals, _read_secret(key_file))
     except (FileNotFoundError, UnicodeDecodeError, Unauthenticated):
-        return False
-    return True
+        return None
+    return principal.workspace_id
 
 
-async def _local_key(work: UnitOfWork) -> str:
-    workspace = await work.session.scalar(
-        select(WorkspaceRow).where(WorkspaceRow.name == _LOCAL).order_by(WorkspaceRow.id).limit(1)
-    ) or await access.create_workspace(work, _LOCAL)
+async def _find_workspace(work: UnitOfWork, name: str) -> WorkspaceRow | None:
+    """The first of that name."""
+    named = select(WorkspaceRow).where(WorkspaceRow.name == name).order_by(WorkspaceRow.id).limit(1)
+    found: WorkspaceRow | None = await work.session.scalar(named)
+    return found
+
+
+async def _new_key(work: UnitOfWork, workspace: WorkspaceRow) -> str:
     admin = await work.session.scalar(
         select(MemberRow)
         .where(
@@ -109,8 +121,8 @@ async def _local_key(work: UnitOfWork) -> str:
         )
         .order_by(MemberRow.id)
         .limit(1)
-    ) or await access.add_member(work.session, workspace.id, MemberCreate(name="local admin", role=Role.ADMIN))
-    _, secret = await access.add_api_key(work, admin, ApiKeyCreate(name="made at the first start"))
+    ) or await access.add_member(work.session, workspace.id, MemberCreate(name="admin", role=Role.ADMIN))
+    _, secret = await access.add_api_key(work, admin, ApiKeyCreate(name="made by bootstrap"))
     return str(secret)
 
 
@@ -128,19 +140,20 @@ def _write_secret(path: Path, secret: str) -> None:
     fresh.replace(path)
 
 
-async def _run(cards: Path, key_file: Path | None) -> None:
+async def _run(cards: Path | None, key_file: Path | None, workspace: str) -> None:
     settings = ApiSettings()
     configure_logging(settings, "bootstrap")
     async with open_resources(settings) as resources:
-        await bootstrap(resources, cards, key_file)
+        await bootstrap(resources, cards, key_file, workspace)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m services.api.bootstrap", description="Register built-in models.")
-    parser.add_argument("--cards", type=Path, required=True, help="folder with one JSON file a built model")
-    parser.add_argument("--local-key-file", type=Path, help="make a first key and write it here, if none works there")
+    parser = argparse.ArgumentParser(prog="python -m services.api.bootstrap", description="What no request can make.")
+    parser.add_argument("--cards", type=Path, help="folder with one JSON file a built model, to be registered")
+    parser.add_argument("--key-file", type=Path, help="make a key of an admin and write it here, if none works there")
+    parser.add_argument("--workspace", default=_LOCAL, help=f"whose admin that is; {_LOCAL} when left out")
     arguments = parser.parse_args()
-    asyncio.run(_run(arguments.cards, arguments.local_key_file))
+    asyncio.run(_run(arguments.cards, arguments.key_file, arguments.workspace))
 
 
 if __name__ == "__main__":
