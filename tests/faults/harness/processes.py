@@ -202,7 +202,9 @@ class Processes:
         async with asyncio.timeout(seconds):
             while not holds():
                 if self._reader is not None and self._reader.done():
-                    raise RuntimeError(f"the nursery is followed no more: {self._reader}; {self.log('nursery')[-2000:]}")
+                    raise RuntimeError(
+                        f"the nursery is followed no more: {self._reader}; {self.log('nursery')[-2000:]}"
+                    )
                 running.changed.clear()
                 await running.changed.wait()
 
