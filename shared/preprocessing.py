@@ -103,6 +103,21 @@ class CenterCrop(_Image):
         return self.size, self.size
 
 
+class EncodedImage(CardPart):
+    """The picture as a file, in the bytes it came in, for servers that decode by themselves. One that EXIF turns is
+    written anew, upright, as a JPEG, so that positions mean the same on both sides."""
+
+    media_type: ClassVar[MediaType] = "image"
+    kind: Literal["encoded_image"] = "encoded_image"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (1,)
+
+    def problem(self, inputs: Sequence[Tensor]) -> str | None:
+        return _one_input(inputs, "BYTES", self.shape)
+
+
 class PlainText(CardPart):
     """The text as one UTF-8 string; the model tokenizes by itself."""
 
@@ -174,7 +189,7 @@ class Tokenized(CardPart):
 
 
 Preprocessing = Annotated[
-    Letterbox | Stretch | CenterCrop | PlainText | TextBytes | Tokenized, Field(discriminator="kind")
+    Letterbox | Stretch | CenterCrop | EncodedImage | PlainText | TextBytes | Tokenized, Field(discriminator="kind")
 ]
 
 

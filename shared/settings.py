@@ -119,6 +119,11 @@ class OwnModelSettings(BaseSettings):
         description="servers of others (Open Inference Protocol, gRPC) that models may be registered at, as a JSON "
         'list: ["triton.example.org:8001"]',
     )
+    allowed_label_studio_backends: tuple[str, ...] = Field(
+        default=(),
+        description="ML backends of Label Studio that models may be registered at, as a JSON list of their URLs: "
+        '["https://ml.example.org"]',
+    )
     max_model_file_bytes: int = Field(
         default=512 * 1024 * 1024,
         ge=1,

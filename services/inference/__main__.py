@@ -66,6 +66,7 @@ async def _serve(worker: Worker, machinery: Machinery, signals: Signals) -> None
     doorbell = Doorbell.RUNS if settings.inference_purpose == "run" else Doorbell.PREVIEWS
     reporter = ProgressReporter(worker.sessions, signals.hints)
     health = create_health_app("Prelabel inference", worker.sessions, stopping.is_set)
+    machinery.lending.serve_on(health)
     helpers = [
         answer_doorbell(redis_url, doorbell, worker.on_ring),
         worker.beat(),

@@ -11,7 +11,7 @@ import numpy as np
 
 from services.inference.places import Places
 from services.inference.tensors import NUMPY_TYPES
-from shared.preprocessing import Preprocessing, TextBytes, Tokenized
+from shared.preprocessing import EncodedImage, Preprocessing, TextBytes, Tokenized
 from shared.tensors import Tensor
 
 _AN_INSTANCE, _UNKNOWN = 2, 4
@@ -24,6 +24,8 @@ ENOUGH = 4
 
 def most_batches(inputs: Sequence[Tensor], size: int, preprocessing: Preprocessing) -> int:
     """Of `size` rows, under way in a lane: small ones are many, large ones take no more memory than they must."""
+    if isinstance(preprocessing, EncodedImage):  # whose size nobody knows
+        return ENOUGH
     row, longest = 0, _longest(preprocessing)
     for tensor in inputs:
         if -1 in tensor.shape and longest is None:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from services.inference.budget import ByteBudget
 from services.inference.calls import Calls
 from services.inference.inputs.content import ContentReader
+from services.inference.others import LabelStudioBackends, Lending, Others
 from services.inference.servers import Servers
 from services.inference.settings import InferenceSettings
 from services.inference.shared_memory import SharedMemory
@@ -36,15 +37,18 @@ class Machinery:
     calls: Calls = field(default_factory=Calls)
     contents: ByteBudget = field(init=False)
     servers: Servers = field(init=False)
+    lending: Lending = field(init=False)
 
     def __post_init__(self) -> None:
-        servers = Servers(
-            self.triton,
-            self.settings.allowed_inference_addresses,
-            self.settings.inference_deadline_seconds,
-            self.memory,
+        settings, lending = self.settings, Lending(self.settings)
+        backends = LabelStudioBackends(
+            settings.allowed_label_studio_backends, settings.label_studio_deadline_seconds, lending
         )
-        object.__setattr__(self, "servers", servers)
+        others = Others(
+            settings.allowed_inference_addresses, settings.inference_deadline_seconds, self.memory, backends
+        )
+        object.__setattr__(self, "lending", lending)
+        object.__setattr__(self, "servers", Servers(self.triton, others))
         object.__setattr__(self, "contents", ByteBudget(self.settings.inference_content_bytes))
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:

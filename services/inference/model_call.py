@@ -47,7 +47,7 @@ class ModelCall:
 
     async def _decoded(self, outputs: Mapping[str, Array], read: Callable[[], Outcomes]) -> Outcomes:
         """In a thread, unless that would cost more than the work."""
-        if sum(output.nbytes for output in outputs.values()) <= _FEW_BYTES:
+        if sum(map(_bytes_of, outputs.values())) <= _FEW_BYTES:
             return read()
         return await self._parts.in_thread(read)
 
@@ -82,6 +82,10 @@ class ModelCall:
                 raise
         finally:
             place.free()
+
+
+def _bytes_of(output: Array) -> int:
+    return sum(map(len, output.flat)) if output.dtype == object else output.nbytes
 
 
 def refusal(error: Exception) -> RowFailed:

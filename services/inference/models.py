@@ -109,6 +109,7 @@ class ModelKeeper:
                 await asyncio.sleep(_INTERVAL_SECONDS)
         finally:
             self._store.rest()
+            await self._foreign.rest()
             await self.replicas.close()
 
     def mend(self, model: str) -> None:

@@ -38,6 +38,15 @@ class InferenceSettings(
         ge=1024 * 1024,
         description="bytes of contents a worker holds at most between asking for them and having decoded them",
     )
+    inference_content_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s]+(/\S*)?$",
+        description="address at which Label Studio backends fetch pictures from this worker, as http://host:8002; when "
+        "none, its own host and `INFERENCE_METRICS_PORT`",
+    )
+    label_studio_deadline_seconds: float = Field(
+        default=100, gt=0, description="longest a call to a Label Studio backend may take"
+    )
     inference_threads: int = Field(default=2, ge=1, le=64, description="threads that decode inputs")
     inference_transport: Literal["auto", "grpc"] = Field(
         default="auto",

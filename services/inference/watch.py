@@ -30,9 +30,15 @@ class ForeignWatch:
             task.add_done_callback(self._asking.discard)
         return self._known.get(where)
 
+    async def rest(self) -> None:
+        """Ask no more."""
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
+
     async def _ask(self, where: ServedAt) -> None:
         try:
-            ready = await self._servers.at(where.address).ready(where.model, where.version)
+            ready = await self._servers.at(where).ready(where)
         except (PartAway, ModelUnusable) as error:
             self._known[where] = "unavailable", f"{where.address}: {error}"[:300]
         else:

@@ -67,6 +67,7 @@ async def test_a_model_of_others_is_pinned_and_a_run_stops_when_it_changes(shop:
             "address": outside.address,
             "model": outside.built.triton_name,
             "version": "1",
+            "label_config": None,
         }
         assert model["triton_model"] is None
         assert model["digest"] != answer.json()["model"]["digest"], "that was of the request alone"

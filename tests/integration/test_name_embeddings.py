@@ -174,7 +174,7 @@ async def test_what_cannot_be_embedded_stands_in_nobodys_way(api: Api, world: Wo
     settings = InferenceSettings()
     triton = Triton(settings.triton_url, settings.inference_deadline_seconds)
     with ThreadPoolExecutor(1) as threads:
-        embedder = NameEmbedder(world.sessions, ServedModels(world.store, Servers(triton, (), 10), threads), 1)
+        embedder = NameEmbedder(world.sessions, ServedModels(world.store, Servers(triton), threads), 1)
         assert [await embedder.embed_some() for _ in range(3)] == [True, True, False]
     await triton.close()
     async with world.sessions() as session:

@@ -1,5 +1,6 @@
 """What each decoder is shown by the contract tests. A decoder, or another shape of its outputs, is a new `Sample`."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -498,6 +499,134 @@ _ENTITIES = Sample(
     placement=TEXT_PLACEMENT,
 )
 
+# --- Label Studio ---------------------------------------------------------------------------------------------------
+
+
+def _predictions(random: Random, rows: int, region: Callable[[Random], dict[str, Any]]) -> Outputs:
+    """Some regions of the control, some of another."""
+    found = np.empty((rows, 1), np.object_)
+    for row in range(rows):
+        regions = [
+            {"from_name": "label", "to_name": "it", "score": random.uniform(0, 1), **region(random)} for _ in range(9)
+        ]
+        others = [{"from_name": "other", "type": "textarea", "value": {"text": ["words"]}}]
+        found[row, 0] = json.dumps({"result": [*regions, *others], "score": 0.0, "model_version": "1"}).encode()
+    return {"prediction": found}
+
+
+def _labels(random: Random) -> list[str]:
+    return [str(random.choice(CLASSES))]
+
+
+def _percent_box(random: Random) -> dict[str, Any]:
+    """Some of them partly outside."""
+    x, y, width, height = random.uniform(-10, 90, 4).round(3).tolist()
+    value = {"x": x, "y": y, "width": abs(width), "height": abs(height), "rotation": 0}
+    return {"type": "rectanglelabels", "value": {**value, "rectanglelabels": _labels(random)}}
+
+
+def _percent_ring(random: Random) -> dict[str, Any]:
+    points = random.uniform(-5, 105, (6, 2)).tolist()
+    return {"type": "polygonlabels", "value": {"points": points, "polygonlabels": _labels(random)}}
+
+
+def _named_span(random: Random) -> dict[str, Any]:
+    start = int(random.integers(0, len(_TEXT) - 1))
+    end = int(random.integers(start + 1, len(_TEXT) + 1))
+    return {"type": "labels", "value": {"start": start, "end": end, "labels": _labels(random)}}
+
+
+def _choice(random: Random) -> dict[str, Any]:
+    return {"type": "choices", "value": {"choices": _labels(random)}}
+
+
+def _no_predictions(rows: int) -> Outputs:
+    return {"prediction": np.full((rows, 1), b'{"result": [], "score": 0.0}', np.object_)}
+
+
+def _said(change: Callable[[dict[str, Any]], Any]) -> Breaker:
+    """The first region of every row, changed."""
+
+    def edit(raw: bytes) -> bytes:
+        said = json.loads(raw)
+        return json.dumps({**said, "result": [{**said["result"][0], **change(said["result"][0])}]}).encode()
+
+    def change_all(array: NDArray[Any]) -> NDArray[Any]:
+        found = np.empty(array.shape, np.object_)
+        found[:, 0] = [edit(raw) for raw in array[:, 0]]
+        return found
+
+    return changed("prediction", change_all)
+
+
+def _region_value(**more: Any) -> Breaker:
+    return _said(lambda region: {"value": {**region["value"], **more}})
+
+
+def _label_studio(
+    kind: str,
+    regions: str,
+    region: Callable[[Random], dict[str, Any]],
+    placement: Placement,
+    more: Mapping[str, Breaker] | None = None,
+) -> Sample:
+    card = {**_TEXT_CARD} if placement is TEXT_PLACEMENT else {}
+    return Sample(
+        model=served(sample_card(kind, "label_studio", {"regions": regions}, **card)),
+        outputs=lambda random, rows: _predictions(random, rows, region),
+        empty=_no_predictions,
+        broken={
+            "another label": _region_value(**{regions: ["nobody"]}),
+            "labels that are no list": _region_value(**{regions: "cat"}),
+            "labels that are no texts": _region_value(**{regions: [1]}),
+            "another type": _said(lambda _: {"type": "textarea"}),
+            "no value": _said(lambda _: {"value": None}),
+            "a score in percent": _said(lambda _: {"score": 37}),
+            "a score of words": _said(lambda _: {"score": "sure"}),
+            "a score that is NaN": _said(lambda _: {"score": float("nan")}),
+            "a region that is no object": changed("prediction", lambda a: np.full_like(a, b'{"result": [1]}')),
+            "no list of regions": changed("prediction", lambda a: np.full_like(a, b'{"result": {"1": 2}}')),
+            "a list": changed("prediction", lambda a: np.full_like(a, b"[]")),
+            "numbers": changed("prediction", lambda a: np.ones(a.shape, np.float32)),
+            "flat": changed("prediction", np.ravel),
+            **(more or {}),
+        },
+        placement=placement,
+    )
+
+
+_WHOLE_PICTURE = Placement(CANVAS)
+_LABEL_STUDIO = {
+    "label studio, boxes": _label_studio(
+        "bounding_box",
+        "rectanglelabels",
+        _percent_box,
+        _WHOLE_PICTURE,
+        {"no width": _region_value(width=0), "a place of words": _region_value(x="left")},
+    ),
+    "label studio, polygons": _label_studio(
+        "polygon",
+        "polygonlabels",
+        _percent_ring,
+        _WHOLE_PICTURE,
+        {"two corners": _region_value(points=[[1, 2], [3, 4]])},
+    ),
+    "label studio, spans": _label_studio(
+        "text_entity",
+        "labels",
+        _named_span,
+        TEXT_PLACEMENT,
+        {
+            "an end behind the text": _region_value(end=len(_TEXT) + 1),
+            "a start before the text": _region_value(start=-1),
+            "an empty span": _region_value(start=3, end=3),
+            "a place of words": _region_value(start="3"),
+            "half a place": _region_value(start=0.5),
+        },
+    ),
+    "label studio, choices": _label_studio("classification", "choices", _choice, _WHOLE_PICTURE),
+}
+
 SAMPLES: Mapping[str, Sample] = {
     "boxes": _BOXES,
     "boxes, one score a class": _BOXES_ONE_SCORE_A_CLASS,
@@ -512,6 +641,7 @@ SAMPLES: Mapping[str, Sample] = {
     "instance masks of prototypes": _PROTOTYPES,
     "keypoints": _KEYPOINTS,
     "keypoints alone": _KEYPOINTS_ALONE,
+    **_LABEL_STUDIO,
     "semantic mask": _SEMANTIC,
     "semantic mask of one class": _SEMANTIC_ONE_CLASS,
     "semantic mask of numbers": _SEMANTIC_NUMBERS,

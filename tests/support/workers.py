@@ -55,6 +55,8 @@ class FakeTriton:
     """Has the methods of `services.inference.triton.Triton`. `behaviour` sees each batch first: it may wait, raise what
     Triton raises, or give other probabilities than the right ones."""
 
+    memory = None
+
     def __init__(self, behaviour: Behaviour = _answers) -> None:
         self.behaviour = behaviour
         self.calls: list[tuple[int, ...]] = []

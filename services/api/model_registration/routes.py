@@ -9,8 +9,13 @@ from services.api.checked_requests import MAX_BODY_BYTES
 from services.api.dependencies import Editor, Settings, Store, Work, Works
 from services.api.idempotency import IdempotentRoute
 from services.api.model_catalog.schemas import CatalogModel
-from services.api.model_registration import foreign, service
-from services.api.model_registration.schemas import FORM, ForeignModelCreate, ModelRegistration
+from services.api.model_registration import foreign, label_studio, service
+from services.api.model_registration.schemas import (
+    FORM,
+    ForeignModelCreate,
+    LabelStudioModelCreate,
+    ModelRegistration,
+)
 from services.api.model_registration.service import Registered
 from services.api.model_registration.upload import ModelUpload
 from services.api.multipart import read_pieces
@@ -48,6 +53,18 @@ async def register_external_model(
     fixed probe. A run stops with a reason when either changes.
     """
     return _answer(await foreign.register(work, principal, wanted, settings), response)
+
+
+@router.post("/models/label-studio", status_code=202, responses=problems(400, 409))
+async def register_label_studio_model(
+    principal: Editor, work: Work, settings: Settings, wanted: LabelStudioModelCreate, response: Response
+) -> ModelRegistration:
+    """Register an ML backend of Label Studio (`/health`, `/setup`, `/predict`) as a model.
+
+    Its classes are the labels or choices of one control of the labeling configuration. It is pinned to the model class
+    and version that it reports; a run stops with a reason when they change.
+    """
+    return _answer(await label_studio.register(work, principal, wanted, settings), response)
 
 
 @router.delete("/models/{model_id}", status_code=204, responses=problems(404, 409))

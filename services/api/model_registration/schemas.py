@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.model_catalog.schemas import CatalogModel
-from shared.model_card import ModelCard
-from shared.served_at import Address, ServedName
+from shared.model_card import License, ModelCard
+from shared.served_at import Address, BackendUrl, ServedName
 
 CARD_EXAMPLE: dict[str, Any] = {
     "name": "Helmets (YOLOv8n)",
@@ -30,6 +30,15 @@ CARD_EXAMPLE: dict[str, Any] = {
     "decoder": {"name": "yolo", "parameters": {"output": "output0", "layout": "v8"}},
     "license": {"spdx": "Apache-2.0"},
     "source": {"package": "our own training"},
+}
+LABEL_STUDIO_EXAMPLE: dict[str, Any] = {
+    "url": "https://ml.example.org",
+    "label_config": '<View><Image name="image" value="$image"/><RectangleLabels name="label" toName="image">'
+    '<Label value="helmet"/><Label value="head"/></RectangleLabels></View>',
+    "name": "Helmets (YOLO backend)",
+    "slug": "helmets-yolo",
+    "version": "1",
+    "license": {"spdx": "AGPL-3.0-only"},
 }
 _BINARY = {"type": "string", "format": "binary"}
 FORM: dict[str, Any] = {
@@ -68,6 +77,26 @@ class ForeignModelCreate(BaseModel):
     version: str = Field(
         default="", max_length=50, pattern=r"^[^\x00-\x1f]*$", description="empty: the server's choice"
     )
+
+
+class LabelStudioModelCreate(BaseModel):
+    """An ML backend of Label Studio at a URL the operator allowed. One control of the configuration is the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [LABEL_STUDIO_EXAMPLE]})
+
+    url: BackendUrl
+    label_config: str = Field(min_length=1, max_length=100_000, description="the configuration it is asked with")
+    control: str | None = Field(default=None, max_length=200, description="its name; needed where several could be it")
+    name: str = Field(min_length=1, max_length=200)
+    slug: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,60}$")
+    version: str = Field(min_length=1, max_length=50)
+    description: str = Field(default="", max_length=4000)
+    license: License
+    max_batch_size: int = Field(default=8, ge=1, le=64, description="tasks a call; 1 for a backend that answers one")
+    floor: float = Field(default=0.05, ge=0, le=1)
+    default_threshold: float = Field(default=0.35, ge=0, le=1)
+    max_detections: int = Field(default=300, ge=1, le=10_000)
+    score_if_missing: float = Field(default=1.0, ge=0, le=1, description="confidence of regions without any score")
 
 
 class ModelRegistration(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, cast
 
 from services.inference.failures import RowFailed, fault_of_ours
-from services.inference.inputs import center_crop, letterbox, plain_text, stretch, text_bytes, tokenized
+from services.inference.inputs import center_crop, encoded_image, letterbox, plain_text, stretch, text_bytes, tokenized
 from services.inference.inputs.batch import BatchMemory, Prepared, PreparedBatch, Taken
 from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
@@ -46,6 +46,7 @@ PREPROCESSORS: Mapping[str, Prepare] = {
     "letterbox": _into_one_slot(letterbox.prepare),
     "stretch": _into_one_slot(stretch.prepare),
     "center_crop": _into_one_slot(center_crop.prepare),
+    "encoded_image": _into_one_slot(encoded_image.prepare),
     "plain_text": _into_one_slot(plain_text.prepare),
     "text_bytes": text_bytes.prepare,
     "tokenized": tokenized.prepare,

@@ -25,13 +25,7 @@ def decode_image(content: bytes, wanted_side: int) -> tuple[Pixels, ImageHeader]
 
     The pixels may be a whole fraction of the header's size. Raises RowFailed.
     """
-    try:
-        header = read_header(content)
-    except UnusableImage as error:
-        raise RowFailed("decode", error.code, str(error)) from error
-    if header.mime_type == "image/jpeg" and not _is_whole_jpeg(content):
-        # OpenCV would fill the missing part with grey and say nothing.
-        raise RowFailed("decode", "undecodable_image", "the JPEG ends in the middle of its data")
+    header = header_of(content)
     try:
         flag = _flag(header, wanted_side) | cv2.IMREAD_IGNORE_ORIENTATION
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
@@ -40,6 +34,18 @@ def decode_image(content: bytes, wanted_side: int) -> tuple[Pixels, ImageHeader]
     if pixels is None:
         raise RowFailed("decode", "undecodable_image", "the image's data is broken")
     return _oriented(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), header.orientation), header
+
+
+def header_of(content: bytes) -> ImageHeader:
+    """Raises RowFailed, also for a picture that is cut."""
+    try:
+        header = read_header(content)
+    except UnusableImage as error:
+        raise RowFailed("decode", error.code, str(error)) from error
+    if header.mime_type == "image/jpeg" and not _is_whole_jpeg(content):
+        # OpenCV would fill the missing part with grey and say nothing.
+        raise RowFailed("decode", "undecodable_image", "the JPEG ends in the middle of its data")
+    return header
 
 
 def _is_whole_jpeg(content: bytes) -> bool:

@@ -14,7 +14,6 @@ from services.inference.failures import ModelRejected, ModelUnusable, PartAway
 from services.inference.machinery import Machinery
 from services.inference.neutral import neutral_batch
 from services.inference.registration.checks import decoder_problems, inspect_apart, settled_card
-from services.inference.registration.foreign import metadata_problems
 from services.inference.registration.refusal import ModelRefused
 from services.inference.replicas import Replicas
 from services.inference.served_models import ServedModels
@@ -141,14 +140,13 @@ class Registrar:
     async def _of_others(self, operation: RunningOperation, wanted: _Wanted, where: ServedAt) -> _Settled:
         card, servers = wanted.card, self._parts.servers
         with _as_refusal():
-            server = servers.at(where.address)
+            server = servers.at(where)
             problems = await self._parts.in_thread(partial(decoder_problems, card))
-            metadata = await _patiently_asked(where, partial(server.metadata, where.model, where.version))
-            problems += metadata_problems(metadata, card)
+            problems += await _patiently_asked(where, partial(server.problems, where, card))
             if problems:
                 raise ModelRefused.because(problems)
             await _begin(operation, "probing", done=3)
-            pin = await _patiently_asked(where, partial(servers.pin, where, card))
+            pin = await _patiently_asked(where, partial(server.pin, where, card))
             await _patiently_asked(where, partial(self._probe, wanted.configuration(card)))
         return _Settled(card, own_digest(wanted.model_id, wanted.digest + pin.model_dump_json()), pin)
 

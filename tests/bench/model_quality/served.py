@@ -61,7 +61,7 @@ class Bench:
             for name in files_for_workers(built.card):
                 content = (MODELS / "repository" / built.triton_name / "1" / name).read_bytes()
                 await store.put(model_file_key(built.digest, name), content)
-            return await ServedModels(store, Servers(self.triton, (), 120), threads).served(configuration)
+            return await ServedModels(store, Servers(self.triton), threads).served(configuration)
 
     async def find(self, slug: str, contents: Sequence[bytes], threshold: float = 0.0) -> list[list[Found]]:
         """One list for each content, in order, of what is at least so sure."""

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.inference.failures import RowFailed
-from services.inference.inputs import center_crop, letterbox, plain_text, prepare_batch, stretch
+from services.inference.inputs import center_crop, encoded_image, letterbox, plain_text, prepare_batch, stretch
 from services.inference.inputs.content import Content
 from services.inference.inputs.image import decode_image
 from services.inference.inputs.placement import Placement
 from services.inference.served_model import ServedModel
 from shared.annotations import Canvas
 from shared.model_card import ModelCard
-from shared.preprocessing import CenterCrop, Letterbox, PlainText, Stretch
+from shared.preprocessing import CenterCrop, EncodedImage, Letterbox, PlainText, Stretch
 from tests.unit.shared.test_model_card import card
 
 BOX = Letterbox(width=64, height=64, fill=114)
@@ -364,3 +364,29 @@ def test_texts_that_cannot_be_read_fail(body: bytes, code: str) -> None:
     with pytest.raises(RowFailed) as failed:
         plain_text.prepare(PlainText(), body, np.empty((1,), object))
     assert failed.value.code == code
+
+
+def test_an_encoded_picture_stays_as_it_is_unless_exif_turns_it() -> None:
+    slot = np.empty((1,), np.object_)
+    upright = saved(marked(60, 40, (0, 0), 20), "JPEG", quality=95)
+    placement, _ = encoded_image.prepare(EncodedImage(), upright, slot)
+    assert slot[0] == upright
+    assert placement.canvas == Canvas(width=60, height=40)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    turned = saved(marked(60, 40, (0, 0), 20), "JPEG", quality=95, exif=exif)
+    placement, facts = encoded_image.prepare(EncodedImage(), turned, slot)
+    assert placement.canvas == Canvas(width=40, height=60)
+    assert (facts.byte_size, facts.width, facts.height) == (len(turned), 40, 60), "of what is stored"
+    with Image.open(io.BytesIO(slot[0])) as seen:
+        assert seen.size == (40, 60)
+        assert seen.getexif().get(0x0112) is None
+        pixels = np.asarray(seen)
+    assert pixels[10, 30].min() > 200, "the white corner is at the top right now"
+    assert pixels[10, 10].max() < 50
+
+
+@pytest.mark.parametrize("body", [b"no picture", saved(Image.new("RGB", (60, 40)), "JPEG")[:-40]])
+def test_a_picture_that_is_cut_is_not_sent(body: bytes) -> None:
+    with pytest.raises(RowFailed):
+        encoded_image.prepare(EncodedImage(), body, np.empty((1,), np.object_))

@@ -3,7 +3,7 @@
 import pytest
 
 from services.inference.calls import most_batches
-from shared.preprocessing import Letterbox, PlainText, Preprocessing, TextBytes, Tokenized
+from shared.preprocessing import EncodedImage, Letterbox, PlainText, Preprocessing, TextBytes, Tokenized
 from shared.tensors import Tensor
 
 _IMAGE = Letterbox(width=640, height=640)
@@ -13,6 +13,7 @@ _IMAGE = Letterbox(width=640, height=640)
     ("tensor", "preprocessing", "size", "expected"),
     [
         ({"name": "text", "datatype": "BYTES", "shape": [1]}, PlainText(), 32, 128),
+        ({"name": "picture", "datatype": "BYTES", "shape": [1]}, EncodedImage(), 32, 4),
         ({"name": "image", "datatype": "UINT8", "shape": [1024, 1024]}, _IMAGE, 8, 8),
         ({"name": "image", "datatype": "FP32", "shape": [3, 640, 640]}, _IMAGE, 8, 4),
         ({"name": "image", "datatype": "FP32", "shape": [3, -1, -1]}, _IMAGE, 8, 4),

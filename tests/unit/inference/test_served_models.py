@@ -120,7 +120,7 @@ async def with_tokenizer(store: Store, model: ModelCard, content: bytes = b"") -
 
 
 def served_by(store: Store, triton: Embedder, threads: ThreadPoolExecutor) -> ServedModels:
-    return ServedModels(store, Servers(cast(Triton, triton), (), 10), threads)
+    return ServedModels(store, Servers(cast(Triton, triton)), threads)
 
 
 async def test_a_closed_model_needs_nothing(store: Store, threads: ThreadPoolExecutor) -> None:

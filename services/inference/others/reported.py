@@ -1,4 +1,4 @@
-"""A model on a server of others: whether what the server reports is what the card says."""
+"""Whether what a server of the Open Inference Protocol reports of a model is what the card says."""
 
 from collections.abc import Iterator, Sequence
 
