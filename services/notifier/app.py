@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from services.notifier.client import Client
+from services.notifier.heartbeat import first_pinged_at
 from services.notifier.origins import origin_is_allowed
 from services.notifier.parts import Notifier, running_notifier
 from services.notifier.server_sent import stream_project_events
@@ -73,10 +75,13 @@ async def serve(notifier: Notifier, scope: Scope, receive: Receive, send: Send) 
     refusal = await _accept(notifier, WebSocket(scope, receive, send))
     wire, now = wire_of(scope), asyncio.get_running_loop().time()
     wire.settle()
-    client = Client(wire, notifier.desk.limits.queue_bytes, heard_at=now, pinged_at=now)
+    limits = notifier.desk.limits
+    pinged_at = first_pinged_at(now, limits.heartbeat_seconds)
+    client = Client(wire, limits.queue_bytes, heard_at=now, pinged_at=pinged_at)
     if refusal is not None:
         client.close(*refusal)
         return
+    wire.on_flood = partial(client.close, CloseCode.TOO_MANY, "too many messages")
     notifier.desk.hub.enter(client)
     try:
         await Session(notifier.desk, client, receive).run()

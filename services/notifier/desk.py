@@ -15,7 +15,6 @@ class Limits:
     heartbeat_seconds: float = 20
     init_seconds: float = 10
     max_subscriptions: int = 100
-    messages_per_second: float = 20
     max_connections: int = 10_000
     queue_bytes: int = 1024 * 1024
 

@@ -1,6 +1,7 @@
 """Pings, the cursors of filtered topics, and an end for clients that say nothing."""
 
 import asyncio
+import random
 
 from services.notifier.client import Client
 from services.notifier.hub import Hub
@@ -8,7 +9,12 @@ from services.notifier.stream import Subscription
 from shared.contracts.messages import CloseCode
 
 SILENT_HEARTBEATS = 2.5
-_LOOKS_A_HEARTBEAT = 10
+_LOOKS_A_HEARTBEAT = 40
+
+
+def first_pinged_at(now: float, seconds: float) -> float:
+    """As if it had been pinged already: those who came together after a restart are not pinged together for ever."""
+    return now - random.uniform(0, seconds)
 
 
 class Heartbeat:

@@ -96,7 +96,6 @@ def _assemble(settings: NotifierSettings) -> Notifier:
         heartbeat_seconds=settings.notifier_heartbeat_seconds,
         init_seconds=settings.notifier_init_seconds,
         max_subscriptions=settings.notifier_max_subscriptions,
-        messages_per_second=settings.notifier_messages_per_second,
         max_connections=settings.notifier_max_connections,
         queue_bytes=settings.notifier_client_queue_bytes,
     )

@@ -1,12 +1,13 @@
-"""How many messages a client may send."""
+"""How many frames a client may send."""
 
 from collections.abc import Callable
 
-_BURST_SECONDS = 5
+# At once: as many as one needs that comes back with all the subscriptions it may have.
+_BURST_SECONDS = 6
 
 
 class Rate:
-    """A token bucket: so many a second on average, what five seconds allow at once."""
+    """A token bucket: so many a second on average, what six seconds allow at once."""
 
     __slots__ = ("_at", "_clock", "_left", "_most", "_per_second")
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from services.notifier.client import Client
 from services.notifier.desk import Desk
 from services.notifier.frames import SharedFrame
-from services.notifier.heartbeat import SILENT_HEARTBEATS
+from services.notifier.heartbeat import SILENT_HEARTBEATS, first_pinged_at
 from services.notifier.log import Opening
 from services.notifier.origins import origin_is_allowed
 from services.notifier.parts import Notifier
@@ -65,8 +65,9 @@ class ServerSentEvents:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del receive
-        wire, now = server_sent_wire_of(scope), asyncio.get_running_loop().time()
-        client = Client(wire, self.desk.limits.queue_bytes, heard_at=math.inf, pinged_at=now, ping=COMMENT)
+        wire, limits = server_sent_wire_of(scope), self.desk.limits
+        pinged_at = first_pinged_at(asyncio.get_running_loop().time(), limits.heartbeat_seconds)
+        client = Client(wire, limits.queue_bytes, heard_at=math.inf, pinged_at=pinged_at, ping=COMMENT)
         guard = KeyGuard(client=client)
         self.desk.hub.enter(client)
         try:
@@ -74,7 +75,7 @@ class ServerSentEvents:
             if client.is_closed:
                 raise Unauthenticated("the API key serves no more")
             await send({"type": "http.response.start", "status": 200, "headers": _HEAD})
-            wire.begin(SILENT_HEARTBEATS * self.desk.limits.heartbeat_seconds)
+            wire.begin(SILENT_HEARTBEATS * limits.heartbeat_seconds)
             client.send(pause_block(random.randint(*_PAUSE_MILLISECONDS)))
             subscription = ServerSentSubscription(id="", client=client, identity=identity, wanted=self.wanted)
             self.desk.subscribe(subscription, self.after)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.notifier.server_sent_blocks import END, named_block
-from services.notifier.wire import EXTENSION
+from services.notifier.wire import EXTENSION, tear
 from shared.contracts.messages import CloseCode, Closed
 
 _CLOSE_SECONDS = 5.0
@@ -19,10 +19,15 @@ def server_sent_wire_of(scope: Any) -> "ServerSentProtocol":
 
 
 class ServerSentProtocol(HttpToolsProtocol):
-    """uvicorn's protocol; it hands itself to the application. Once `begin` was called it is a `Wire`."""
+    """uvicorn's protocol; it hands itself to the application. Once `begin` was called it is a `Wire`.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    The head of a request, a websocket's too, must be there within `head_seconds`.
+    """
+
+    def __init__(self, *args: Any, head_seconds: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._head_seconds = head_seconds
+        self._waiting_for_head: asyncio.TimerHandle | None = None
         self.on_writable: Callable[[], None] = _nothing
         self._gone: asyncio.Event | None = None
         self._closing: asyncio.TimerHandle | None = None
@@ -57,11 +62,20 @@ class ServerSentProtocol(HttpToolsProtocol):
             return
         self.transport.write(named_block("closed", Closed(code=CloseCode(code), reason=reason)) + END)
         self.transport.close()
-        self._closing = self.loop.call_later(_CLOSE_SECONDS, self.transport.abort)
+        self._closing = self.loop.call_later(_CLOSE_SECONDS, tear, self.transport)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         cast(dict[str, Any], self.scope)["extensions"] = {EXTENSION: self}
+        self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._head_is_there()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -75,10 +89,20 @@ class ServerSentProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._head_is_there()
         if self._closing is not None:
             self._closing.cancel()
         if self._gone is not None:
             self._gone.set()
+
+    def _wait_for_head(self) -> None:
+        if self._waiting_for_head is None:
+            self._waiting_for_head = self.loop.call_later(self._head_seconds, tear, self.transport)
+
+    def _head_is_there(self) -> None:
+        if self._waiting_for_head is not None:
+            self._waiting_for_head.cancel()
+            self._waiting_for_head = None
 
 
 def _nothing() -> None:

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from services.notifier.client import Client
 from services.notifier.desk import Desk
 from services.notifier.frames import PONG, frame_of
-from services.notifier.rate import Rate
 from services.notifier.stream import KeyGuard, Subscription
 from services.notifier.tickets import Identity
 from services.notifier.topics import parse_topic
@@ -37,14 +36,13 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 class Session:
     """`receive` gives ASGI websocket messages."""
 
-    __slots__ = ("_client", "_desk", "_guard", "_rate", "_receive")
+    __slots__ = ("_client", "_desk", "_guard", "_receive")
 
     def __init__(self, desk: Desk, client: Client, receive: Receive) -> None:
         self._desk = desk
         self._client = client
         self._receive = receive
         self._guard = KeyGuard(client=client)
-        self._rate = Rate(desk.limits.messages_per_second, asyncio.get_running_loop().time)
 
     async def run(self) -> None:
         try:
@@ -92,8 +90,6 @@ class Session:
         if message["type"] == "websocket.disconnect" or self._client.is_closed:
             raise _Gone
         self._client.heard_at = asyncio.get_running_loop().time()
-        if not self._rate.allows():
-            raise _Refused(CloseCode.TOO_MANY, "too many messages")
         text = message.get("text")
         if text is None:
             raise _Refused(CloseCode.BAD_MESSAGE, "messages are JSON texts")

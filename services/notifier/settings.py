@@ -26,7 +26,10 @@ class NotifierSettings(SharedSettings, PageTokenSettings, ServingSettings, Webho
     notifier_max_connections: int = Field(default=10_000, ge=1, description="connections this process holds at most")
     notifier_max_subscriptions: int = Field(default=100, ge=1, description="subscriptions a client may have")
     notifier_messages_per_second: float = Field(
-        default=20, gt=0, description="messages a client may send on average; five times as many at once"
+        default=20,
+        gt=0,
+        description="messages a client may send on average, pings and pieces of messages counted; six times as many "
+        "at once, then it is closed",
     )
     notifier_client_queue_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="what waits for one slow client at most, before it is closed"

@@ -5,6 +5,8 @@ would be encoded again and wait for the slowest reader.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -12,10 +14,16 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 
+from services.notifier.rate import Rate
+from shared.contracts.messages import CloseCode
+
 EXTENSION = "prelabel.wire"
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS, _FLOOD_SECONDS = 5.0, 1.0
 _MAX_REASON_BYTES = 123
 _MAX_UNREAD_PONGS = 1024 * 1024
+_PIECE_BYTES = 4096
+_INVALID_UTF8 = 1007
+_LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class Wire(Protocol):
@@ -34,6 +42,14 @@ class Wire(Protocol):
 def text_frame(text: bytes) -> bytes:
     """The bytes of one websocket text message from a server; the same for every client."""
     return Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+def tear(transport: asyncio.Transport) -> None:
+    """End a connection that is not lost yet. Without a reset the kernel would go on offering what was not read."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    transport.abort()
 
 
 def wire_of(scope: Any) -> "WireProtocol":
@@ -65,13 +81,19 @@ class _Inbox:
 
 
 class WireProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol; it hands itself to the application as the `Wire`."""
+    """uvicorn's protocol; it hands itself to the application as the `Wire`.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Every frame counts against `frames_per_second`, pings and pieces of messages too: each costs this process its time.
+    """
+
+    def __init__(self, *args: Any, frames_per_second: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_writable: Callable[[], None] = _nothing
+        self.on_flood: Callable[[], None] = self._end_flood
         self.is_writable = True
         self.queue = cast(Any, _Inbox())
+        self._rate = Rate(frames_per_second, self.loop.time)
+        self._is_deaf = False
 
     def settle(self) -> None:
         """The handshake is done. What it was about is forgotten, since connections are many and stay for hours."""
@@ -83,7 +105,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
             self.transport.write(frame)
 
     def close(self, code: int, reason: str) -> None:
-        """Does not wait for a client that reads nothing: what it has not read in five seconds is dropped."""
+        """Does not wait for a client that reads nothing."""
         if self._is_over():
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
@@ -93,19 +115,61 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(_CLOSE_SECONDS, self.transport.abort)
+        self._abort_later()
+
+    def data_received(self, data: bytes) -> None:
+        # In pieces: a whole read of tiny frames would hold all others up for as long as it takes to parse.
+        for start in range(0, len(data), _PIECE_BYTES):
+            if self._is_deaf or self.transport.is_closing():
+                return
+            super().data_received(data[start : start + _PIECE_BYTES])
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:
             cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
 
+    def handle_text(self, event: Frame) -> None:
+        if self._may_come():
+            super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        if self._may_come():
+            super().handle_bytes(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        if self._may_come():
+            super().handle_cont(event)
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._may_come():
+            super().handle_pong(event)
+
     def handle_ping(self) -> None:
         # Pongs pass by the client's queue: who pings but never reads must not fill memory.
         if self.transport.get_write_buffer_size() > _MAX_UNREAD_PONGS:
-            self.transport.abort()
-        else:
+            tear(self.transport)
+        elif self._may_come():
             super().handle_ping()
+
+    def send_receive_event_to_app(self) -> None:
+        self.frames = [b"".join(self.frames)]
+        if self.curr_msg_data_type == "text" and not _is_utf8(self.frames[0]):
+            self.conn.send_close(_INVALID_UTF8)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        super().handle_parser_exception()
+        self._abort_later()
+
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        self._abort_later()
+
+    def eof_received(self) -> None:
+        self._abort_later()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -118,6 +182,33 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def _is_over(self) -> bool:
         return self.close_sent or self.disconnected or self.transport.is_closing()
+
+    def _may_come(self) -> bool:
+        """Whether there is room for one more frame. After the first that has none nothing is looked at any more."""
+        if not self._is_deaf and not self._rate.allows():
+            self._is_deaf = True
+            self.on_flood()
+            self._abort_later(_FLOOD_SECONDS)
+        return not self._is_deaf
+
+    def _end_flood(self) -> None:
+        self.close(CloseCode.TOO_MANY, "too many messages")
+
+    def _abort_later(self, seconds: float = _CLOSE_SECONDS) -> None:
+        """What a client has not read by then is dropped: a transport that flushes waits for ever for one that never
+        reads."""
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        if not self.disconnected:
+            self.close_timer = self.loop.call_later(seconds, tear, self.transport)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _nothing() -> None:

@@ -94,6 +94,6 @@ def test_topics_as_they_are_written() -> None:
 def test_a_rate_allows_a_burst_and_then_the_average() -> None:
     now = 0.0
     rate = Rate(2, lambda: now)
-    assert [rate.allows() for _ in range(11)] == [True] * 10 + [False]
+    assert [rate.allows() for _ in range(13)] == [True] * 12 + [False]
     now = 1.0
     assert [rate.allows() for _ in range(3)] == [True, True, False]
