@@ -15,6 +15,14 @@ _GROWN = "prelabel:streams"
 _PROGRESS = "prelabel:progress"
 _RETRY_SECONDS = 0.5
 _PROGRESS_PAUSE_MILLISECONDS = 200
+# In one step: two workers whose messages lie apart when they ask could still send them together.
+_PUBLISH_UNLESS_TOO_SOON = """
+if redis.call('SET', KEYS[1], 1, 'NX', 'PX', ARGV[1]) then
+    redis.call('PUBLISH', ARGV[2], ARGV[3])
+    return 1
+end
+return 0
+"""
 
 log = logger(__name__)
 
@@ -25,6 +33,7 @@ Hint = UUID | Progress
 class Hints:
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=5)
+        self._publish_progress = self._redis.register_script(_PUBLISH_UNLESS_TOO_SOON)
 
     async def streams_grew(self, stream_ids: Sequence[UUID]) -> None:
         if stream_ids:
@@ -32,10 +41,11 @@ class Hints:
 
     async def progress(self, progress: Progress) -> bool:
         """At most five a second a run, however many workers serve it; what is too soon is left out, and False."""
-        if await self._redis.set(f"{_PROGRESS}:{progress.model_run_id}", 1, nx=True, px=_PROGRESS_PAUSE_MILLISECONDS):
-            await self._redis.publish(_PROGRESS, progress.model_dump_json())
-            return True
-        return False
+        sent = await self._publish_progress(
+            keys=[f"{_PROGRESS}:{progress.model_run_id}"],
+            args=[_PROGRESS_PAUSE_MILLISECONDS, _PROGRESS, progress.model_dump_json()],
+        )
+        return bool(sent)
 
     async def listen(self) -> AsyncIterator[Hint]:
         """Hints as they come, for ever. While Redis is away it reconnects; what is lost meanwhile a poll finds."""

@@ -70,6 +70,7 @@ class ProgressReporter:
             project_id=claim.project_id,
             model_run_id=claim.model_run_id,
             purpose=run.purpose,
+            execution=run.execution,
             done=done,
             total=run.total,
             failed=failed or 0,

@@ -58,9 +58,8 @@ class CatchUp:
         task.add_done_callback(self._tasks.discard)
 
     async def check(self, identity: Identity, wanted: WantedTopic) -> None:
-        """Raises NotFound for what may not be followed, and Unavailable."""
-        if await self._topics.get((identity, wanted)) is None:
-            raise NotFound()
+        """Raises NotFound or Unauthenticated for what may not be followed, and Unavailable."""
+        await self._topic(identity, wanted)
 
     async def follow_key(self, guard: KeyGuard, identity: Identity) -> None:
         """From here on the guard hears of its key. Raises Unavailable, and NotFound for a workspace that has gone."""
@@ -109,16 +108,21 @@ class CatchUp:
 
     async def _open(self, subscription: Subscription, after: Position | None) -> Stream:
         identity, wanted = subscription.identity, subscription.wanted
-        topic = await self._ask(subscription, partial(self._topics.get, (identity, wanted)))
-        if topic is None:
-            raise NotFound()
+        topic = await self._ask(subscription, partial(self._topic, identity, wanted))
         # Join before reading the past: an event between the two is then seen twice, never missed.
         stream = self._hub.join(subscription, topic)
         opening = await self._ask(subscription, partial(self._opening, subscription, stream, after))
         self._start(stream, opening.head)
+        stream.advance.see(opening.snapshot)
         subscription.history = stream.history
         subscription.open_at(opening)
         return stream
+
+    async def _topic(self, identity: Identity, wanted: WantedTopic) -> Topic:
+        found = await self._topics.get((identity, wanted))
+        if not isinstance(found, Topic):
+            raise found or NotFound()
+        return found
 
     async def _opening(self, subscription: Subscription, stream: Stream, after: Position | None) -> Opening:
         if after is not None:
@@ -145,6 +149,7 @@ class CatchUp:
                 raise HistoryLost
             for event, frame in page.events:
                 await self._until_read(subscription)
+                stream.advance.hear(event)
                 _give(subscription, event, frame)
 
     async def _until_read(self, subscription: Subscription) -> None:

@@ -56,7 +56,7 @@ class Hub:
 
     def progress(self, progress: Progress) -> None:
         stream = self._streams.get(progress.project_id)
-        listeners = stream.live(("all", progress.model_run_id)) if stream else ()
+        listeners = stream.live(("all", progress.model_run_id)) if stream and stream.advance.rises(progress) else ()
         if listeners:
             frame = progress_frame(progress)
             for listener in listeners:

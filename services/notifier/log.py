@@ -1,7 +1,7 @@
 """What the notifier reads of the event log. While PostgreSQL is away every method raises Unavailable."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 from uuid import UUID
@@ -13,13 +13,13 @@ from sqlalchemy.dialects.postgresql import UUID as PostgresUUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.availability import unavailable_when_away
-from services.notifier.tickets import Identity
+from services.notifier.tickets import Identity, read_roles
 from services.notifier.topics import Topic, WantedTopic
 from shared.contracts.messages import Position
 from shared.database.engine import Sessions
 from shared.database.event_log import Head, LoggedEvent, read_head
 from shared.database.tables import EventRow, StreamRow
-from shared.errors import NotFound
+from shared.errors import NotFound, PrelabelError, Unauthenticated
 from shared.page_tokens import Pager
 
 Asked: TypeAlias = tuple[Identity, WantedTopic]
@@ -46,8 +46,8 @@ class PastEvents:
 
 
 class EventLog(Protocol):
-    async def topics(self, asked: Sequence[Asked]) -> Mapping[Asked, Topic]:
-        """Without what is not there or another workspace's."""
+    async def topics(self, asked: Sequence[Asked]) -> Mapping[Asked, Topic | PrelabelError]:
+        """Or why not: what is not there is nobody's, and a key may have ended since its client came."""
         ...
 
     async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID) -> Opening:
@@ -64,19 +64,22 @@ class PostgresLog:
         self._sessions = sessions
         self._pager = pager
 
-    async def topics(self, asked: Sequence[Asked]) -> Mapping[Asked, Topic]:
-        found = {}
+    async def topics(self, asked: Sequence[Asked]) -> Mapping[Asked, Topic | PrelabelError]:
+        found: dict[Asked, Topic | PrelabelError] = {}
         async with self._reading() as session:
-            for one in asked:
-                identity, wanted = one
-                with suppress(NotFound):
-                    found[one] = await wanted.find(session, identity)
+            roles = await read_roles(session, {identity.api_key_id for identity, _ in asked})
+            for identity, wanted in asked:
+                try:
+                    if roles.get(identity.api_key_id) != identity.role:
+                        raise Unauthenticated("the API key serves no more, or its member has another role now")
+                    found[identity, wanted] = await wanted.find(session, identity)
+                except (NotFound, Unauthenticated) as error:
+                    found[identity, wanted] = error
         return found
 
     async def open(self, identity: Identity, wanted: WantedTopic, stream_id: UUID) -> Opening:
-        async with self._reading() as session:
-            # One moment for head and snapshot: what is in the one is not in the events after the other.
-            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        # One moment for head and snapshot: what is in the one is not in the events after the other.
+        async with self._reading("REPEATABLE READ") as session:
             head = await read_head(session, stream_id)
             if head is None:
                 raise NotFound()
@@ -113,9 +116,11 @@ class PostgresLog:
         return PastEvents(rows[0].epoch if rows else None, [LoggedEvent(*row[1:]) for row in rows])
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncSession]:
+    async def _reading(self, isolation: str = "AUTOCOMMIT") -> AsyncIterator[AsyncSession]:
+        """By default each statement by itself: a transaction around one would double what it costs."""
         with unavailable_when_away():
             async with self._sessions() as session:
+                await session.connection(execution_options={"isolation_level": isolation})
                 yield session
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.notifier import metrics
+from services.notifier.advance import Advance
 from services.notifier.client import Client
 from services.notifier.frames import SharedFrame, event_frame, frame_of
 from services.notifier.log import Opening
@@ -120,6 +121,7 @@ class Stream:
         self.epoch: UUID | None = None
         self.cursor: int | None = None
         self.history = 0
+        self.advance = Advance()
         self.is_hinted = False
         self._listeners: defaultdict[Selector, dict[Listener, None]] = defaultdict(dict)
 
@@ -151,6 +153,7 @@ class Stream:
         """Follow another history. The live subscriptions, which must start anew; the others notice by themselves."""
         self.epoch, self.cursor = (head.epoch, head.last_offset) if head else (None, None)
         self.history += 1
+        self.advance = Advance()
         lost = self.live(list(self._listeners))
         for listener in lost:
             listener.lose_history()
@@ -179,6 +182,7 @@ class Stream:
         if self.cursor is None or event.offset != self.cursor + 1:
             raise HistoryLost
         self.cursor = event.offset
+        self.advance.hear(event)
         frame = event_frame(event, self.epoch)
         listeners = self.live(selectors_of(event))
         for listener in listeners:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import any_, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.dialects.postgresql import UUID as PostgresUUID
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.availability import unavailable_when_away
 from services.notifier.together import Together
@@ -82,12 +83,14 @@ class Tickets:
         """Of those of these keys, of any workspace, that may be used now; by the database's clock."""
         with unavailable_when_away():
             async with self._sessions() as session:
-                found = await session.execute(
-                    select(ApiKeyRow.id, MemberRow.role)
-                    .join(MemberRow, MemberRow.id == ApiKeyRow.member_id)
-                    .where(
-                        ApiKeyRow.id == any_(literal(list(api_key_ids), ARRAY(PostgresUUID(as_uuid=True)))),
-                        KEY_SERVES,
-                    )
-                )
-                return {api_key_id: role for api_key_id, role in found}
+                return await read_roles(session, api_key_ids)
+
+
+async def read_roles(session: AsyncSession, api_key_ids: Collection[UUID]) -> Mapping[UUID, str]:
+    """Of the members of these keys, as far as they serve now."""
+    found = await session.execute(
+        select(ApiKeyRow.id, MemberRow.role)
+        .join(MemberRow, MemberRow.id == ApiKeyRow.member_id)
+        .where(ApiKeyRow.id == any_(literal(list(api_key_ids), ARRAY(PostgresUUID(as_uuid=True)))), KEY_SERVES)
+    )
+    return {api_key_id: role for api_key_id, role in found}

@@ -16,6 +16,7 @@ class Progress(BaseModel):
     project_id: UUID
     model_run_id: UUID
     purpose: RunPurpose = "run"
+    execution: int = 1
     done: int
     total: int
     failed: int

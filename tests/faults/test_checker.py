@@ -99,6 +99,17 @@ def _progress_beyond_total(kept: Kept) -> None:
     kept.entries.append({**kept.frames("event")[0], "message": {**told, "done": 65}})
 
 
+def _progress_after_end(kept: Kept) -> None:
+    told = {"type": "progress", "model_run_id": kept.run.id, "total": 64, "failed": 0, "done": 64}
+    kept.entries.append({**kept.frames("event")[-1], "message": told})
+
+
+def _progress_too_often(kept: Kept) -> None:
+    told = {"type": "progress", "model_run_id": kept.run.id, "total": 64, "failed": 0, "done": 64}
+    frame = kept.frames("event")[0]
+    kept.entries += [{**frame, "at": 0.1 * number, "message": told} for number in range(100)]
+
+
 def _resumed_elsewhere(kept: Kept) -> None:
     frame = kept.frames("subscribed")[0]
     kept.entries.append({**frame, "message": {**frame["message"], "recovered": True, "offset": 1000}})
@@ -154,7 +165,9 @@ TAMPERINGS: Mapping[str, Callable[[Kept], None]] = {
         kept, created_at=kept.run.outcomes[0]["created_at"] + timedelta(hours=1)
     ),
     "result_after_pause": _pause_before_the_results,
+    "progress_after_end": _progress_after_end,
     "progress_fell": _progress_falls,
+    "progress_too_often": _progress_too_often,
     "progress_beyond_total": _progress_beyond_total,
     "wrong_result": lambda kept: kept.change_run(
         detections=[{**one, "model_class": "even"} for one in kept.run.detections]

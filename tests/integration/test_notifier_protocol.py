@@ -99,7 +99,7 @@ async def test_two_who_use_a_ticket_at_once(notifier: NotifierProcess, tenant: T
         assert sorted(str(code) for code in codes) == ["4401"] * 5 + ["4408"]
 
 
-@pytest.mark.parametrize("end", ["expires", "revoked", "disabled"])
+@pytest.mark.parametrize("end", ["expires", "revoked", "disabled", "role"])
 async def test_a_key_that_ends_without_an_event_closes_its_connections(
     environment: dict[str, str], tenant: Tenant, stranger: Tenant, tmp_path: Path, end: str
 ) -> None:
@@ -110,6 +110,7 @@ async def test_a_key_that_ends_without_an_event_closes_its_connections(
         .values(expires_at=func.now() + timedelta(seconds=1)),
         "revoked": update(ApiKeyRow).where(ApiKeyRow.id == tenant.api_key_id).values(revoked_at=func.now()),
         "disabled": update(MemberRow).where(MemberRow.id == tenant.member_id).values(disabled_at=func.now()),
+        "role": update(MemberRow).where(MemberRow.id == tenant.member_id).values(role="editor"),
     }
     with running_notifier({**environment, "NOTIFIER_HEARTBEAT_SECONDS": "20"}, tmp_path / "log") as notifier:
         async with listening(notifier, tenant) as mine, listening(notifier, stranger) as other:

@@ -210,13 +210,13 @@ async def test_a_preview_is_followed_as_one_and_not_as_a_run(
         assert (await listener.subscribe("run", f"model_run:{run_id}"))["type"] == "subscribed"
         assert (await listener.subscribe("n", "notifications"))["type"] == "subscribed"
 
+        await hints.progress(_progress(tenant, mine).model_copy(update={"purpose": "preview"}))
+        message = await listener.read()
+        assert (message["id"], message["preview_id"], "model_run_id" in message) == ("preview", str(mine), False)
         row.state = "completed"
         await tenant.log(state_event(row))
         message = await listener.read()
         assert (message["id"], message["event"]["type"]) == ("preview", "preview.completed")
-        await hints.progress(_progress(tenant, mine).model_copy(update={"purpose": "preview"}))
-        message = await listener.read()
-        assert (message["id"], message["preview_id"], "model_run_id" in message) == ("preview", str(mine), False)
     await hints.close()
 
 

@@ -31,5 +31,7 @@ CHECKS: Sequence[Check] = (
     leases.proven,
     leases.nothing_after_the_end,
     progress.rises,
+    progress.ends,
+    progress.not_too_often,
     results.right,
 )
