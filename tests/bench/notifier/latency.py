@@ -17,7 +17,7 @@ from tests.bench.notifier.stage import PATIENCE_SECONDS, NotifierStage, Program,
 from tests.bench.notifier.unread import Unread
 
 _CLIENTS, _PER_SECOND = 1_000, 20
-_EVENTS, _PHASE_EVENTS, _PHASES = 400, 200, 3
+_EVENTS, _PHASE_EVENTS, _PHASES = 400, 300, 3
 _WARM = 40
 
 Milliseconds = NDArray[np.float64]

@@ -83,8 +83,13 @@ class NotifierStage:
         return f"project:{self.tenant.project_id}"
 
     async def head(self) -> int:
+        return int((await self.position())["offset"])
+
+    async def position(self) -> dict[str, Any]:
+        """Where the log stands, as `after` wants it."""
         async with self.tenant.sessions() as session:
-            return (await session.get_one(StreamRow, self.tenant.project_id)).last_offset
+            stream = await session.get_one(StreamRow, self.tenant.project_id)
+        return {"epoch": str(stream.epoch), "offset": stream.last_offset}
 
     async def log(self, count: int, **more: Any) -> None:
         """So many events in one transaction."""
