@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,12 +24,20 @@ _ALWAYS_EVEN = {"scores": {"datatype": "float32", "row": [0.9, 0.1]}}
 
 async def kill_server(told: Round, name: str, *, forget: str | None = None) -> None:
     """SIGKILL to a server; returns once it runs again. `forget`: without this part of its folder."""
-    stack = told.world.stack
-    before = stack.status().services[name].restarts
     if forget:  # what it writes until it dies goes into files that have no name any more
         shutil.rmtree(told.world.folder / "servers" / name / forget)
-    told.faults.kill(name)
-    await asyncio.to_thread(stack.wait_until_ready, name, restarts=before + 1)
+    await _restarted(told, name, told.faults.kill)
+
+
+async def restart_server(told: Round, name: str) -> None:
+    """As an operator does: it ends in order, and what is connected with it."""
+    await _restarted(told, name, told.faults.interrupt)
+
+
+async def _restarted(told: Round, name: str, end: Callable[[str], None]) -> None:
+    before = told.world.stack.status().services[name].restarts
+    end(name)
+    await asyncio.to_thread(told.world.stack.wait_until_ready, name, restarts=before + 1)
 
 
 async def kill_backend(told: Round, application: str) -> None:

@@ -22,7 +22,8 @@ DELAY_SECONDS, DRAIN_SECONDS = 1.5, 5.0
 _SLACK_SECONDS = 15.0
 """Beside delay and drain, on a busy machine; the manifests leave more."""
 GRACE_SECONDS = DELAY_SECONDS + DRAIN_SECONDS + _SLACK_SECONDS
-REPLICAS: Mapping[str, int] = {"api": 2, "notifier": 2, "operations": 1, "inference": 2, "previews": 1}
+Replicas = Mapping[str, int]
+REPLICAS: Replicas = {"api": 2, "notifier": 2, "operations": 1, "inference": 2, "previews": 1}
 _SETTINGS: Mapping[str, str] = {
     "SHUTDOWN_DELAY_SECONDS": str(DELAY_SECONDS),
     "SHUTDOWN_GRACE_SECONDS": str(int(DRAIN_SECONDS)),
@@ -38,11 +39,12 @@ _ENDED = ("completed", "succeeded", "failed", "cancelled", "completed_with_error
 class BalancedWorld(World):
     """Its services have several processes each, behind one address."""
 
-    def __init__(self, folder: Path, models: Path) -> None:
-        super().__init__(folder, WorldOptions(models, {**QUICK, **_SETTINGS}, services=()))
+    def __init__(self, folder: Path, models: Path, replicas: Replicas, settings: Mapping[str, str]) -> None:
+        super().__init__(folder, WorldOptions(models, {**QUICK, **_SETTINGS, **settings}, services=()))
+        self._replicas = replicas
         self.balancers = {"api": Balancer(), "notifier": Balancer()}
-        self.running: dict[str, list[str]] = {kind: [] for kind in REPLICAS}
-        self.ends: dict[str, list[float]] = {kind: [] for kind in REPLICAS}
+        self.running: dict[str, list[str]] = {kind: [] for kind in replicas}
+        self.ends: dict[str, list[float]] = {kind: [] for kind in replicas}
         """Seconds from SIGTERM to the end of the process."""
         self._numbers = itertools.count()
 
@@ -58,7 +60,7 @@ class BalancedWorld(World):
         for balancer in self.balancers.values():
             await balancer.open()
         await super().open()
-        await asyncio.gather(*(self._add(kind) for kind, replicas in REPLICAS.items() for _ in range(replicas)))
+        await asyncio.gather(*(self._add(kind) for kind, count in self._replicas.items() for _ in range(count)))
 
     async def close(self) -> None:
         for balancer in self.balancers.values():
@@ -95,8 +97,10 @@ class BalancedWorld(World):
 
 
 @asynccontextmanager
-async def opened_balanced_world(folder: Path, models: Path) -> AsyncIterator[BalancedWorld]:
-    world = BalancedWorld(folder, models)
+async def opened_balanced_world(
+    folder: Path, models: Path, replicas: Replicas = REPLICAS, **settings: str
+) -> AsyncIterator[BalancedWorld]:
+    world = BalancedWorld(folder, models, replicas, settings)
     try:
         await world.open()
         yield world

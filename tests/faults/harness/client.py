@@ -12,6 +12,8 @@ from tests.faults.harness.history import History
 
 _PATIENCE_SECONDS = 90.0
 _PAUSE_SECONDS = 0.1
+# Fewer than one key may have under way, however many subscribers fetch their tickets.
+_LIMITS = httpx2.Limits(max_connections=40)
 _AGAIN = {500, 502, 503, 504}
 _IN_FLIGHT = "idempotency_key_in_use"
 
@@ -32,7 +34,7 @@ class InsistentGateway(Gateway):
 class _Recording(httpx2.AsyncBaseTransport):
     def __init__(self, history: History) -> None:
         self._history = history
-        self._inner = httpx2.AsyncHTTPTransport()
+        self._inner = httpx2.AsyncHTTPTransport(limits=_LIMITS)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await request.aread()

@@ -44,6 +44,11 @@ class Faults:
         self.note("term", *names)
         self._signal(signal.SIGTERM, *names)
 
+    def interrupt(self, *names: str) -> None:
+        """SIGINT: PostgreSQL ends its connections and then itself, in order; it is started again."""
+        self.note("interrupt", *names)
+        self._signal(signal.SIGINT, *names)
+
     async def down(self, name: str, number: int = signal.SIGKILL) -> None:
         """End a service and leave it down; `world.start` brings it back."""
         self.note("down", name)

@@ -42,9 +42,10 @@ class Round:
         """A project with these texts, for runs of the model of that name."""
         return await make_stage(self.gateway, texts, slug)
 
-    async def subscribe(self, name: str, topic: str) -> Subscriber:
-        """Comes back from its offset for as long as the round lasts."""
+    async def subscribe(self, name: str, topic: str, *, pause_seconds: float | None = None) -> Subscriber:
+        """Comes back from its offset for as long as the round lasts, each time after a random pause."""
         found = Subscriber(name, topic, self.gateway, self.world.notifier_url, self.history)
+        found.pause_seconds = pause_seconds or found.pause_seconds
         self.subscribers.append(found)
         await found.until_opened()
         return found

@@ -23,6 +23,9 @@ Message = dict[str, Any]
 class Subscriber:
     """`position` is the epoch and the offset it stands at. Its socket may be cut by `cut`, as a bad network does."""
 
+    pause_seconds = _LONGEST_PAUSE_SECONDS
+    """The longest it waits before it comes back."""
+
     def __init__(self, name: str, topic: str, gateway: Gateway, url: str, history: History) -> None:
         self.name, self.topic = name, topic
         self.position: dict[str, Any] | None = None
@@ -70,7 +73,7 @@ class Subscriber:
             self._cut.clear()
             with suppress(OSError, WebSocketException, TimeoutError):
                 await self._connected()
-            await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(random.uniform(0, self.pause_seconds))
 
     async def _connected(self) -> None:
         ticket = (await self._gateway.post("/v1/websocket-tickets", {}))["ticket"]
