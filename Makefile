@@ -82,7 +82,7 @@ logs: $(APP_READY) ## Follow the logs (SERVICE=api: of one service)
 
 # --- tests ----------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-unit test-contract test-integration test-e2e test-faults test-rolling
+.PHONY: test test-unit test-contract test-integration test-e2e test-faults test-rolling test-crowd
 test: install lint manifests $(FORMATS_READY) ## Lint, then every test, against real servers on free ports
 	$(PY) -m pytest tests -n 2 --no-loadscope-reorder
 
@@ -103,6 +103,9 @@ test-faults: install ## The whole fault matrix (ROUNDS=20 SEED=1 CELLS=worker_ki
 
 test-rolling: install ## Two Tritons in turn, and every service replaced under load (ROUNDS=10)
 	ROUNDS=$(or $(ROUNDS),1) $(PY) -m pytest -s tests/faults/test_round_robin.py tests/faults/test_rolling_restart.py
+
+test-crowd: install ## Hundreds of websocket clients while notifiers, Redis and PostgreSQL are killed (ROUNDS=10 CLIENTS=200)
+	ROUNDS=$(or $(ROUNDS),1) CLIENTS=$(or $(CLIENTS),200) $(PY) -m pytest -s tests/faults/test_crowd.py
 
 .PHONY: bench performance
 bench: install ## Measure (NAME=run_throughput: one bench)

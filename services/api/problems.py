@@ -76,7 +76,8 @@ async def _database(request: Request, error: Exception) -> Response:
         return await _away(request, error)
     if isinstance(cause, pg.DeadlockDetectedError | pg.SerializationError | pg.LockNotAvailableError):
         return await _away(request, error)
-    if isinstance(cause, pg.InterfaceError | OSError):
+    # The second when the server's farewell arrives just while the connection is asked.
+    if isinstance(cause, pg.InterfaceError | pg.InternalClientError | OSError):
         return await _away(request, error)
     raise error  # what is left is a fault of ours; the outermost middleware answers and logs it
 

@@ -113,6 +113,22 @@ async def test_both_clients_miss_nothing_when_the_notifier_dies(gateway: Gateway
         assert client.messages[-1]["event"]["data"]["total"] == ROWS
 
 
+async def test_the_first_commands_of_the_page_show_progress_and_the_end(gateway: Gateway, stack: StackProcess) -> None:
+    del gateway
+    command = (sys.executable, str(CLIENTS["python"].with_name("start_run.py")), stack.addresses.api_url, "2000")
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**os.environ, "PRELABEL_API_KEY": stack.api_key}, stdout=asyncio.subprocess.PIPE
+    )
+    topic = (await process.communicate())[0].decode().strip()
+    async with following(stack, "python", topic) as python, following(stack, "javascript", topic) as javascript:
+        async with asyncio.timeout(200):
+            await asyncio.gather(python.to_the_end(), javascript.to_the_end())
+    for client in (python, javascript):
+        assert client.process.returncode == 0
+        assert client.of("progress")
+        assert client.messages[-1]["event"]["data"]["succeeded"] == 2000
+
+
 async def test_a_client_that_may_not_follow_ends(gateway: Gateway, stack: StackProcess) -> None:
     del gateway
     for language in ("python", "javascript"):

@@ -1,6 +1,7 @@
 """Progress that would fall, or that comes after the end, is told to nobody."""
 
 import json
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -35,6 +36,11 @@ def _event(type_: str, offset: int = 1, **data: object) -> LoggedEvent:
     return LoggedEvent(offset, uuid4(), type_, "model_run", _RUN, json.dumps({"type": type_, "data": data}))
 
 
+def _snapshot(state: str) -> ModelRun:
+    fields: dict[str, Any] = {"id": _RUN, "execution": 1, "done": 50, "state": state}
+    return ModelRun.model_construct(**fields)
+
+
 def test_an_older_count_is_not_told_and_the_same_is() -> None:
     advance = Advance()
     assert [advance.rises(_progress(done)) for done in (3, 7, 5, 7, 8)] == [True, True, False, True, True]
@@ -63,9 +69,9 @@ def test_other_events_end_nothing_and_odd_ones_break_nothing() -> None:
 def test_a_snapshot_is_told_too() -> None:
     advance = Advance()
     advance.see(None)
-    advance.see(ModelRun.model_construct(id=_RUN, execution=1, done=50, state="running"))
+    advance.see(_snapshot("running"))
     assert [advance.rises(_progress(done)) for done in (49, 50)] == [False, True]
-    advance.see(ModelRun.model_construct(id=_RUN, execution=1, done=50, state="cancelled"))
+    advance.see(_snapshot("cancelled"))
     assert not advance.rises(_progress(60))
 
 
