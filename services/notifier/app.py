@@ -18,7 +18,6 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from services.notifier.client import Client
-from services.notifier.heartbeat import first_pinged_at
 from services.notifier.origins import origin_is_allowed
 from services.notifier.parts import Notifier, running_notifier
 from services.notifier.server_sent import stream_project_events
@@ -75,9 +74,7 @@ async def serve(notifier: Notifier, scope: Scope, receive: Receive, send: Send) 
     refusal = await _accept(notifier, WebSocket(scope, receive, send))
     wire, now = wire_of(scope), asyncio.get_running_loop().time()
     wire.settle()
-    limits = notifier.desk.limits
-    pinged_at = first_pinged_at(now, limits.heartbeat_seconds)
-    client = Client(wire, limits.queue_bytes, heard_at=now, pinged_at=pinged_at)
+    client = Client(wire, notifier.desk.limits.queue_bytes, heard_at=now)
     if refusal is not None:
         client.close(*refusal)
         return

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -24,7 +25,8 @@ class _Waiting:
 
 @dataclass(eq=False, slots=True)
 class Client:
-    """`heard_at` and `pinged_at` are times of the event loop; `ping` is how it is told that the server lives.
+    """`heard_at` and `pinged_at` are times of the event loop; `ping` is how it is told that the server lives. It is
+    pinged once `pinged_at` is set.
 
     Without an `identity` it has not yet said who it is.
     """
@@ -32,7 +34,7 @@ class Client:
     wire: Wire
     queue_bytes: int
     heard_at: float = 0
-    pinged_at: float = 0
+    pinged_at: float = inf
     is_closed: bool = False
     ping: bytes = PING
     identity: Identity | None = None

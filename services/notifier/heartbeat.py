@@ -12,9 +12,9 @@ SILENT_HEARTBEATS = 2.5
 _LOOKS_A_HEARTBEAT = 40
 
 
-def first_pinged_at(now: float, seconds: float) -> float:
+def first_pinged_at(seconds: float) -> float:
     """As if it had been pinged already: those who came together after a restart are not pinged together for ever."""
-    return now - random.uniform(0, seconds)
+    return asyncio.get_running_loop().time() - random.uniform(0, seconds)
 
 
 class Heartbeat:

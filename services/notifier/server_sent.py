@@ -4,7 +4,6 @@ A block without a name is an event as it was logged, with `<epoch>:<offset>` as 
 (first, and again when history was lost), `progress` and `closed`.
 """
 
-import asyncio
 import math
 import random
 import re
@@ -66,8 +65,7 @@ class ServerSentEvents:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del receive
         wire, limits = server_sent_wire_of(scope), self.desk.limits
-        pinged_at = first_pinged_at(asyncio.get_running_loop().time(), limits.heartbeat_seconds)
-        client = Client(wire, limits.queue_bytes, heard_at=math.inf, pinged_at=pinged_at, ping=COMMENT)
+        client = Client(wire, limits.queue_bytes, heard_at=math.inf, ping=COMMENT)
         guard = KeyGuard(client=client)
         self.desk.hub.enter(client)
         try:
@@ -76,6 +74,7 @@ class ServerSentEvents:
                 raise Unauthenticated("the API key serves no more")
             await send({"type": "http.response.start", "status": 200, "headers": _HEAD})
             wire.begin(SILENT_HEARTBEATS * limits.heartbeat_seconds)
+            client.pinged_at = first_pinged_at(limits.heartbeat_seconds)
             client.send(pause_block(random.randint(*_PAUSE_MILLISECONDS)))
             subscription = ServerSentSubscription(id="", client=client, identity=identity, wanted=self.wanted)
             self.desk.subscribe(subscription, self.after)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from services.notifier.client import Client
 from services.notifier.desk import Desk
 from services.notifier.frames import PONG, frame_of
+from services.notifier.heartbeat import first_pinged_at
 from services.notifier.stream import KeyGuard, Subscription
 from services.notifier.tickets import Identity
 from services.notifier.topics import parse_topic
@@ -61,7 +62,9 @@ class Session:
 
     async def _converse(self) -> None:
         identity = await self._init()
-        self._client.send(frame_of(Ready(heartbeat_seconds=self._desk.limits.heartbeat_seconds)))
+        heartbeat_seconds = self._desk.limits.heartbeat_seconds
+        self._client.send(frame_of(Ready(heartbeat_seconds=heartbeat_seconds)))
+        self._client.pinged_at = first_pinged_at(heartbeat_seconds)
         while True:
             message = await self._next()
             try:
