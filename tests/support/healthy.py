@@ -61,9 +61,9 @@ async def _follow(notifier: NotifierProcess, tenant: Tenant, arrived: asyncio.Ev
 
 
 async def until_torn(local_port: int) -> None:
-    """Until this end of a connection is held no more; the kernel knows, although nobody reads."""
+    """Until the notifier's end of this connection is given up; the kernel knows, although nobody reads."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while any(port == local_port for port, _ in _held()):
+        while any(there == local_port for _, there in _held()):
             await asyncio.sleep(0.05)
 
 
