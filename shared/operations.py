@@ -129,7 +129,8 @@ class OperationWorker:
         self._stopping = False
         self._held: dict[Lease, tuple[RunningOperation, asyncio.Task[None]]] = {}
 
-    async def on_ring(self) -> None:
+    async def on_ring(self, times: int) -> None:
+        del times
         self._woken.set()
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """From a prepared batch to its outcomes: the call to the model and the decoding of its answer."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -33,10 +34,17 @@ class ModelCall:
         self._places = parts.calls.of(claim.configuration.triton_model)
         self._stopping = False
         self._was_away = False
+        self._is_checked = asyncio.Event()
 
     def stop(self) -> None:
         """Send nothing more."""
         self._stopping = True
+
+    async def check(self) -> None:
+        """That the run's version is served: nothing is sent before. Raises ModelUnusable, or PartAway."""
+        if not self._is_checked.is_set():
+            await self._parts.servers.check_version(self._claim.configuration)
+            self._is_checked.set()
 
     async def outcomes(self, batch: PreparedBatch) -> Outcomes:
         """Raises Stopped, ModelRejected or BadModelOutput, or PartAway when the patience is over."""
@@ -65,6 +73,7 @@ class ModelCall:
         Whoever was away may come back as another version, and that is looked at before its answers are taken.
         """
         configuration, servers = self._claim.configuration, self._parts.servers
+        await self._is_checked.wait()
         place = await timed("wait", self._places.take())
         try:
             if self._stopping:

@@ -29,6 +29,7 @@ from shared.telemetry import logger
 _INTERVAL_SECONDS = 1.0
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
 _OF_ANOTHER = timedelta(seconds=10)
+_EVERY_LANE = 16
 _LOCK_KEY = 0x70726C  # any number that nothing else locks
 _WORST_LAST = ("ready", "loading", "unavailable")
 _NOT_LOADED: tuple[type[Exception], ...] = (PartAway, ModelRejected, *DATABASE_ERRORS)
@@ -129,13 +130,20 @@ class ModelKeeper:
             await self._update(work, states, away)
             self._own.clean(await _dead(work), states)
             noted = await note_processing(work.session, self._noted)
-            woken = await runs.follow_models(work) | await self._follow_store(work)
+            woken = await self._follow(work)
             if woken:  # workers of the other purpose too
-                work.ring(Doorbell.RUNS)
-                work.ring(Doorbell.PREVIEWS)
+                work.ring(Doorbell.RUNS, _EVERY_LANE)
+                work.ring(Doorbell.PREVIEWS, _EVERY_LANE)
         self._noted |= noted
         if woken:
             self._on_wake()
+
+    async def _follow(self, work: UnitOfWork) -> bool:
+        """True when runs woke. Mostly there are none, and then a look costs lanes little of their time."""
+        if not await runs.are_open(work):
+            self._store.rest()
+            return False
+        return await runs.follow_models(work) | await self._follow_store(work)
 
     async def _follow_store(self, work: UnitOfWork) -> bool:
         """True when runs woke that the object store had stalled."""

@@ -79,6 +79,8 @@ class Pipeline:
         """True when every row has its outcome, False when it was stopped before."""
         pending = list(self._claim.pending)
         alone = self._rows_to_run_alone(pending)
+        if alone:
+            await self._call.check()
         with suppress(Stopped):
             for data_row_id in alone:
                 await self._run_alone(data_row_id)
@@ -91,6 +93,7 @@ class Pipeline:
     async def _run_in_batches(self, rows: Sequence[UUID]) -> None:
         async with asyncio.TaskGroup() as batches:
             async with asyncio.TaskGroup() as portions, aclosing(self._intake.portions(rows)) as found:
+                portions.create_task(self._call.check())  # while the first rows are read
                 async for portion in found:
                     place = await self._lane.places.take()
                     self._start(portions, self._begin(portion, batches, place), place)

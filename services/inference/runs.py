@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, exists, func, select, text, update
+from sqlalchemy import Executable, Row, bindparam, case, exists, func, select, text, update
 
 from shared.contracts.event import RunState
 from shared.contracts.run_verbs import OPEN
@@ -38,15 +38,42 @@ _MOVED = text("""
 """)
 
 
+_RUN = ModelRunRow.metadata.tables[ModelRunRow.__tablename__]
+
+
+def _start() -> Executable:
+    """One statement: every claim waits for it."""
+    before = select(_RUN.c.id, _RUN.c.state).where(_RUN.c.id == bindparam("run"), _RUN.c.state.in_(OPEN))
+    held = before.with_for_update().cte("held")
+    queued, now = held.c.state == "queued", func.clock_timestamp()
+    begun = {
+        "state": "running",
+        "state_reason": None,
+        "waiting_for": None,
+        "started_at": func.coalesce(_RUN.c.started_at, now),
+    }
+    values = {name: case((queued, value), else_=_RUN.c[name]) for name, value in begun.items()}
+    return (
+        update(_RUN)
+        .where(_RUN.c.id == held.c.id)
+        .values(served_at=now, **values)
+        .returning(*_RUN.c, queued.label("was_queued"))
+    )
+
+
+_START = _start()
+
+
 async def start(work: UnitOfWork, model_run_id: UUID) -> ModelRunRow | None:
     """The run, now running; None when it is no longer open."""
-    run = await _locked(work, model_run_id)
-    if run is None:
+    found = (await work.session.execute(_START, {"run": model_run_id})).one_or_none()
+    if found is None:
         return None
-    run.served_at = await work.session.scalar(select(func.clock_timestamp()))
-    if run.state == "queued":
-        run.started_at, run.waiting_for = run.started_at or run.served_at, None
-        await _move(work, run, "running")
+    values = found._asdict()
+    was_queued = values.pop("was_queued")
+    run = ModelRunRow(**values)  # of no session: nothing more of it is written here
+    if was_queued:
+        work.emit(state_event(run))
     return run
 
 
@@ -100,6 +127,12 @@ async def follow_models(work: UnitOfWork) -> bool:
         else:
             await stall(work, model_run_id, "model", reason or "the model is not ready")
     return woken
+
+
+async def are_open(work: UnitOfWork) -> bool:
+    """Whether there are any, of any purpose."""
+    found = await work.session.scalar(select(exists().where(ModelRunRow.state.in_(OPEN))))
+    return bool(found)
 
 
 async def waits_for_store(work: UnitOfWork) -> list[UUID]:

@@ -15,7 +15,7 @@ from shared.database.alignments import read_alignment
 from shared.database.driver import Driver
 from shared.database.tables import ModelRunRow
 from shared.database.unit_of_work import UnitOfWork
-from shared.database.withholding import find_withheld
+from shared.database.withholding import WITHHELD
 from shared.run_configuration import RunConfiguration
 from shared.telemetry import logger
 
@@ -74,37 +74,45 @@ class Claim:
         return self.segment_id, self.generation
 
 
-# Runs in turn: the one with the fewest live leases, then the one served longest ago; other projects first.
-_RUNS_IN_TURN = text("""
-    SELECT r.id, m.rows_per_second, r.project_id = ANY(CAST(:held AS uuid[])) AS held, l.live
-    FROM model_runs r
-    JOIN catalog_models m ON m.id = r.catalog_model_id AND m.state = 'ready'
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS live FROM segments s
-        WHERE s.model_run_id = r.id AND s.state = 'leased'
-          AND s.heartbeat_at > now() - make_interval(secs => :lease)
-    ) l
-    WHERE r.state IN ('queued', 'running', 'stalled') AND r.purpose = :purpose
-      AND NOT (r.state = 'stalled' AND r.waiting_for = 'object_store')
-    ORDER BY held, l.live, r.priority, r.served_at NULLS FIRST, r.id
-    LIMIT 32
-""")
-
-_TAKE = text("""
-    WITH free AS (
-        SELECT id, state FROM segments
-        WHERE model_run_id = :run
-          AND (state = 'open' OR (state = 'leased' AND heartbeat_at < now() - make_interval(secs => :lease)))
-        ORDER BY ordinal LIMIT 1 FOR UPDATE SKIP LOCKED
+# Runs in turn: the one with the fewest live leases, then the one served longest ago; other projects first. Only the
+# segment that is taken is locked: the runs are tried one after the other until one has a free segment.
+_TAKE = f"""
+    WITH turn AS MATERIALIZED (
+        SELECT r.id, m.rows_per_second
+        FROM model_runs r
+        JOIN catalog_models m ON m.id = r.catalog_model_id AND m.state = 'ready'
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS live FROM segments s
+            WHERE s.model_run_id = r.id AND s.state = 'leased'
+              AND s.heartbeat_at > now() - make_interval(secs => $2)
+        ) l
+        WHERE r.state IN ('queued', 'running', 'stalled') AND r.purpose = $1
+          AND NOT (r.state = 'stalled' AND r.waiting_for = 'object_store')
+        ORDER BY r.project_id = ANY($4), l.live, r.priority, r.served_at NULLS FIRST, r.id
+        LIMIT 32
+    ), free AS MATERIALIZED (
+        SELECT f.id, f.state, turn.rows_per_second
+        FROM turn CROSS JOIN LATERAL (
+            SELECT id, state FROM segments
+            WHERE model_run_id = turn.id
+              AND (
+                  (state = 'open' AND NOT $5)
+                  OR (state = 'leased' AND heartbeat_at < now() - make_interval(secs => $2))
+              )
+            ORDER BY ordinal LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) f
+        LIMIT 1
     )
     UPDATE segments s
-    SET state = 'leased', holder = :holder, generation = s.generation + 1, heartbeat_at = clock_timestamp(),
+    SET state = 'leased', holder = $3, generation = s.generation + 1, heartbeat_at = clock_timestamp(),
         started_at = coalesce(s.started_at, clock_timestamp()),
         takeovers = s.takeovers + (free.state = 'leased')::int
     FROM free WHERE s.id = free.id
-    RETURNING s.id, s.generation, s.workspace_id, s.project_id, s.execution, s.data_row_ids, free.state = 'leased',
-              s.suspect_data_row_id, s.suspect_leases, s.succeeded + s.failed + s.skipped = 0, s.earlier_attempts
-""")
+    RETURNING s.model_run_id, free.rows_per_second, s.id, s.generation, s.workspace_id, s.project_id, s.execution,
+              s.data_row_ids, free.state = 'leased' AS taken_over, s.suspect_data_row_id, s.suspect_leases,
+              s.succeeded + s.failed + s.skipped = 0 AS is_untouched, s.earlier_attempts,
+              ARRAY({WITHHELD.format(workspace="s.workspace_id", ids="s.data_row_ids")}) AS withheld
+"""
 
 _PENDING = text("""
     SELECT wanted.id FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS wanted(id, place)
@@ -142,49 +150,65 @@ _CLOSE = text("""
 """)
 
 
-async def claim(
-    work: UnitOfWork, *, purpose: str, holder: str, lease_seconds: float, held_projects: Sequence[UUID]
-) -> Claim | None:
-    """Lease the fairest free segment; None when there is none whose model is ready."""
-    turn = await work.session.execute(
-        _RUNS_IN_TURN, {"held": list(held_projects), "lease": lease_seconds, "purpose": purpose}
+_LEFT = """
+    SELECT EXISTS (
+        SELECT 1 FROM segments
+        WHERE state = 'leased' AND purpose = $1 AND heartbeat_at < now() - make_interval(secs => $2)
     )
-    for model_run_id, rows_per_second, *_ in turn.all():
-        taken = (
-            await work.session.execute(_TAKE, {"run": model_run_id, "lease": lease_seconds, "holder": holder})
-        ).one_or_none()
-        if taken is None:
-            continue
-        run = await runs.start(work, model_run_id)
-        if run is None:  # cancelled or paused since we looked: its segments are closed in that transaction
-            raise LeaseLost
-        alignment, configuration = await _read(work.session, run)
-        segment_id, generation, workspace_id, project_id, execution, rows, taken_over, *suspicion, earlier = taken
-        suspect, suspect_leases, is_untouched = suspicion
-        # Outcomes are committed together with these counts.
-        left = rows if is_untouched else await work.session.scalars(_PENDING, {"ids": rows, "run": model_run_id})
-        pending = tuple(left)
-        return Claim(
-            segment_id=segment_id,
-            generation=generation,
-            workspace_id=workspace_id,
-            project_id=project_id,
-            model_run_id=model_run_id,
-            execution=execution,
-            alignment=alignment,
-            configuration=configuration,
-            pending=pending,
-            taken_over=taken_over,
-            suspect=suspect,
-            suspect_leases=suspect_leases,
-            earlier_attempts=dict(zip(rows, earlier or (), strict=False)),
-            was_stalled=run.state == "stalled",
-            holder=holder,
-            rows_per_second=rows_per_second,
-            traceparent=run.traceparent,
-            withheld=await find_withheld(work.session, workspace_id, pending),
-        )
-    return None
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims, and what: segments of the purpose, other projects than those it holds rather, and with
+    `only_left` none but those that a silent worker has lost."""
+
+    purpose: str
+    holder: str
+    lease_seconds: float
+    held_projects: Sequence[UUID] = ()
+    only_left: bool = False
+
+
+async def are_left(driver: Driver, purpose: str, lease_seconds: float) -> bool:
+    """Whether a silent worker has lost segments that nobody has taken yet."""
+    return bool(await driver.fetchval(_LEFT, purpose, lease_seconds))
+
+
+async def claim(work: UnitOfWork, one: Claimant) -> Claim | None:
+    """Lease the fairest free segment; None when there is none whose model is ready."""
+    connection = await work.session.connection()
+    wanted = (one.purpose, one.lease_seconds, one.holder, list(one.held_projects), one.only_left)
+    taken = (await connection.exec_driver_sql(_TAKE, wanted)).one_or_none()
+    if taken is None:
+        return None
+    run = await runs.start(work, taken.model_run_id)
+    if run is None:  # cancelled or paused since we looked: its segments are closed in that transaction
+        raise LeaseLost
+    alignment, configuration = await _read(work.session, run)
+    left = taken.data_row_ids
+    if not taken.is_untouched:  # outcomes are committed together with these counts
+        left = await work.session.scalars(_PENDING, {"ids": left, "run": run.id})
+    return Claim(
+        segment_id=taken.id,
+        generation=taken.generation,
+        workspace_id=taken.workspace_id,
+        project_id=taken.project_id,
+        model_run_id=run.id,
+        execution=taken.execution,
+        alignment=alignment,
+        configuration=configuration,
+        pending=tuple(left),
+        taken_over=taken.taken_over,
+        suspect=taken.suspect_data_row_id,
+        suspect_leases=taken.suspect_leases,
+        earlier_attempts=dict(zip(taken.data_row_ids, taken.earlier_attempts or (), strict=False)),
+        was_stalled=run.state == "stalled",
+        holder=one.holder,
+        rows_per_second=taken.rows_per_second,
+        traceparent=run.traceparent,
+        withheld=frozenset(taken.withheld),
+    )
 
 
 async def _read(session: AsyncSession, run: ModelRunRow) -> tuple[Alignment, RunConfiguration]:

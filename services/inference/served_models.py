@@ -95,6 +95,8 @@ class ServedModels:
         known = {text: self._embeddings.get((configuration.digest, text)) for text in texts}
         missing = [text for text, vector in known.items() if vector is None]
         size = model.card.max_batch_size
+        if missing:  # what another version says must not be kept as this one's
+            await self._servers.check_version(configuration)
         for start in range(0, len(missing), size):
             some = missing[start : start + size]
             for text, vector in (await self._embed(configuration, model, some)).items():

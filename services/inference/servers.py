@@ -40,14 +40,11 @@ class Servers:
         return await self.at(where).infer(where, card, inputs, configuration.pin)
 
     async def instances(self, configuration: RunConfiguration) -> int | None:
-        """Of the run's model on our own server; of others nobody knows. Raises ModelAway."""
+        """Of the run's model on our own server, as last heard; of others nobody knows. Raises ModelAway."""
         if configuration.served_at is not None:
             return None
-        known = self._instances.get(configuration.triton_model)
-        if known is None or time.monotonic() - known[0] > _KNOWN_FOR_SECONDS:
-            known = time.monotonic(), await self._own.instances(configuration.triton_model)
-            self._instances[configuration.triton_model] = known
-        return known[1]
+        model = configuration.triton_model
+        return self._instances[model][1] if model in self._instances else await self._count_instances(model)
 
     async def check_version(self, configuration: RunConfiguration) -> None:
         """All results of a run come from one model version. Raises ModelUnusable when another is served, or PartAway.
@@ -57,10 +54,20 @@ class Servers:
         where, pin = configuration.served_at, configuration.pin
         if where is None or pin is None:
             await self._check_own(configuration)
+            await self._recount_instances(configuration.triton_model)
             return
         difference = await self.at(where).difference(where, configuration.card, pin)
         if difference:
             raise ModelUnusable(f"{where.address} serves another model than was registered: it {difference}")
+
+    async def _recount_instances(self, model: str) -> None:
+        """Now and then, for the segments to come: none waits for it."""
+        if model in self._instances and time.monotonic() - self._instances[model][0] > _KNOWN_FOR_SECONDS:
+            await self._count_instances(model)
+
+    async def _count_instances(self, model: str) -> int:
+        self._instances[model] = time.monotonic(), await self._own.instances(model)
+        return self._instances[model][1]
 
     async def confirm(self, configuration: RunConfiguration) -> None:
         """That an answer came from the run's version, as far as our own Triton goes; those of others are not asked.

@@ -20,7 +20,8 @@ from services.inference.names import NameEmbedder
 from services.inference.pipeline import Lane, Pipeline
 from services.inference.places import Places
 from services.inference.reuse import reuse_known
-from services.inference.segments import Claim, Lease, LeaseLost, UnreadableRun
+from services.inference.rings import Rings, either
+from services.inference.segments import Claim, Claimant, Lease, LeaseLost, UnreadableRun
 from services.inference.served_models import ServedModels
 from services.inference.speed import report_speed
 from shared.database.engine import DATABASE_ERRORS, Sessions
@@ -43,8 +44,7 @@ class Worker:
         self._signals = signals
         self.models = ServedModels(machinery.store, machinery.servers, machinery.threads)
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
-        self._woken = asyncio.Event()
-        self._rings = 0
+        self._rings = Rings()
         self._stopping = False
         self._pipelines: dict[Lease, Pipeline] = {}
         self._lanes: dict[Lease, asyncio.Task[None]] = {}
@@ -57,12 +57,12 @@ class Worker:
         return self._parts.sessions
 
     def wake(self) -> None:
-        self._rings += 1
-        self._woken.set()
+        self._rings.ring()
 
-    async def on_ring(self) -> None:
-        self.wake()
-        self.names.wake()
+    async def on_ring(self, times: int) -> None:
+        self._rings.ring(times)
+        if self._settings.inference_purpose == "preview":  # whose bell is rung for names too
+            self.names.wake()
 
     def stop(self) -> None:
         """Take nothing new; let the batches under way end and give the rest back."""
@@ -104,16 +104,16 @@ class Worker:
         places = Places(self._settings.inference_batches_in_flight)
         ending: asyncio.Task[None] | None = None
         while not self._stopping:
-            rings = self._rings
+            heard = self._rings.heard
             claim = await self._next()
             if claim is None:
-                await self._wait(rings)
+                await self._rings.wait(heard, self._settings.inference_poll_seconds)
                 continue
             lane = Lane(places, self._stop_run, self._wake)
             serving = group.create_task(self._serve(claim, lane))
             if ending is not None:
                 await asyncio.wait({ending})
-            await _either(lane.begun, serving)
+            await either(lane.begun, serving)
             ending = serving
 
     async def _next(self) -> Claim | None:
@@ -136,26 +136,12 @@ class Worker:
             if pipeline.model_run_id == lost.model_run_id:
                 pipeline.stop()
 
-    async def _wait(self, rings: int) -> None:
-        """For a ring after those that were heard before the last look, or for the poll."""
-        try:
-            async with asyncio.timeout(self._settings.inference_poll_seconds):
-                while self._rings == rings:
-                    self._woken.clear()
-                    await self._woken.wait()
-        except TimeoutError:
-            return
-
     async def _claim(self) -> Claim | None:
-        held_projects = [claim.project_id for claim in self.held.values()]
+        held = [claim.project_id for claim in self.held.values()]
+        settings = self._settings
+        wanted = Claimant(settings.inference_purpose, self._holder, settings.inference_lease_seconds, held)
         async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
-            claim = await segments.claim(
-                work,
-                purpose=self._settings.inference_purpose,
-                holder=self._holder,
-                lease_seconds=self._settings.inference_lease_seconds,
-                held_projects=held_projects,
-            )
+            claim = await segments.claim(work, wanted)
         if claim is not None and claim.taken_over:
             TAKEOVERS.inc()
         return claim
@@ -210,7 +196,6 @@ class Worker:
         claim = await reuse_known(self._parts, claim)
         if not claim.pending:
             return True
-        await self._parts.servers.check_version(claim.configuration)
         model = await self.models.served(claim.configuration)
         await self._settle_places(claim, lane)
         pipeline = Pipeline(self._parts, claim, model, lane)
@@ -275,12 +260,3 @@ class Worker:
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
                 return
-
-
-async def _either(event: asyncio.Event, task: asyncio.Task[None]) -> None:
-    """Until the event is there or the task is over."""
-    seen = asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait({seen, task}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        seen.cancel()

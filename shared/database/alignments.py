@@ -1,6 +1,7 @@
 """A run's alignment as rows and back. A version is never updated."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -9,12 +10,25 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.alignment import Alignment, AlignmentEntry, Target
 from shared.database.tables import AlignmentEntryRow, AlignmentRow, ModelRunRow
 
+_ENTRY = (
+    AlignmentEntryRow.model_class,
+    AlignmentEntryRow.feature_schema_id,
+    AlignmentEntryRow.option_id,
+    AlignmentEntryRow.target_type,
+    AlignmentEntryRow.threshold,
+    AlignmentEntryRow.when_,
+    AlignmentEntryRow.min_area,
+    AlignmentEntryRow.max_count,
+    AlignmentEntryRow.conversion,
+    AlignmentEntryRow.answers,
+)
+
 
 async def read_alignment(session: AsyncSession, run: ModelRunRow, version: int | None = None) -> Alignment:
     """The version the run shows its detections by, or another one."""
     version = version or run.alignment_version
-    rows = await session.scalars(
-        select(AlignmentEntryRow)
+    rows = await session.execute(
+        select(*_ENTRY)
         .where(
             AlignmentEntryRow.workspace_id == run.workspace_id,
             AlignmentEntryRow.model_run_id == run.id,
@@ -38,7 +52,7 @@ def add_alignment(
     session.add_all(_row(run, version, ordinal, entry) for ordinal, entry in enumerate(entries))
 
 
-def _entry(row: AlignmentEntryRow) -> AlignmentEntry:
+def _entry(row: Any) -> AlignmentEntry:
     return AlignmentEntry.model_validate(
         {
             "model_class": row.model_class,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.envelope import Envelope, Subject
@@ -40,6 +40,21 @@ class LoggedEvent:
     subject_kind: str
     subject_id: UUID
     payload: str
+
+
+_APPEND = text("""
+    WITH head AS (
+        UPDATE streams SET last_offset = last_offset + CAST(:count AS int) WHERE id = :stream RETURNING last_offset
+    )
+    INSERT INTO events
+        (stream_id, "offset", workspace_id, event_id, type, subject_kind, subject_id, payload, occurred_at)
+    SELECT :stream, head.last_offset - CAST(:count AS int) + e.place,
+           e.workspace_id, e.id, e.type, e.kind, e.subject_id, e.payload, e.occurred_at
+    FROM head, unnest(CAST(:workspaces AS uuid[]), CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:kinds AS text[]),
+                      CAST(:subjects AS uuid[]), CAST(:payloads AS text[]), CAST(:times AS timestamptz[]))
+         WITH ORDINALITY AS e(workspace_id, id, type, kind, subject_id, payload, occurred_at, place)
+    RETURNING "offset"
+""")
 
 
 def create_stream(session: AsyncSession, stream_id: UUID, workspace_id: UUID, kind: str) -> None:
@@ -101,28 +116,17 @@ async def read_events(session: AsyncSession, stream_id: UUID, after: int, limit:
 
 
 async def _append(session: AsyncSession, stream_id: UUID, events: Sequence[tuple[Event, Envelope]]) -> None:
-    last = await session.scalar(
-        update(StreamRow)
-        .where(StreamRow.id == stream_id)
-        .values(last_offset=StreamRow.last_offset + len(events))
-        .returning(StreamRow.last_offset)
-    )
-    if last is None:
+    subjects = [sealed.subject for _, sealed in events]
+    parameters = {
+        "stream": stream_id,
+        "count": len(events),
+        "workspaces": [event.workspace_id for event, _ in events],
+        "ids": [sealed.id for _, sealed in events],
+        "types": [sealed.type for _, sealed in events],
+        "kinds": [subject.kind for subject in subjects],
+        "subjects": [subject.id for subject in subjects],
+        "payloads": [sealed.model_dump_json() for _, sealed in events],
+        "times": [sealed.occurred_at for _, sealed in events],
+    }
+    if (await session.execute(_APPEND, parameters)).first() is None:
         raise LookupError(f"stream {stream_id} does not exist")
-    await session.execute(
-        insert(EventRow),
-        [
-            {
-                "stream_id": stream_id,
-                "offset": offset,
-                "workspace_id": event.workspace_id,
-                "event_id": sealed.id,
-                "type": sealed.type,
-                "subject_kind": sealed.subject.kind,
-                "subject_id": sealed.subject.id,
-                "payload": sealed.model_dump_json(),
-                "occurred_at": sealed.occurred_at,
-            }
-            for offset, (event, sealed) in enumerate(events, last - len(events) + 1)
-        ],
-    )

@@ -41,9 +41,10 @@ _DRAW = text(f"""
 
 _DRAWS = text("SELECT 1 FROM withholdings WHERE project_id = :project AND workspace_id = :workspace AND share > 0")
 
-_WITHHELD = text("""
-    SELECT data_row_id FROM withheld_rows WHERE workspace_id = :workspace AND data_row_id = ANY(CAST(:ids AS uuid[]))
-""")
+WITHHELD = "SELECT data_row_id FROM withheld_rows WHERE workspace_id = {workspace} AND data_row_id = ANY({ids})"
+"""SQL for: those of these data rows of which nothing may be shown."""
+
+_WITHHELD = text(WITHHELD.format(workspace=":workspace", ids="CAST(:ids AS uuid[])"))
 
 
 async def draw_withheld(session: AsyncSession, run: ModelRunRow) -> None:

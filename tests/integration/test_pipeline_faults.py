@@ -2,11 +2,14 @@
 
 import asyncio
 
+import pytest
 from sqlalchemy import text
 
 from services.inference.settings import InferenceSettings
 from shared.database.engine import DATABASE_ERRORS, create_engine, create_sessions
+from shared.signals import Signals
 from tests.support.checked import check
+from tests.support.leases import LEASE_SECONDS, claim, silent_for
 from tests.support.waiting import until
 from tests.support.workers import (
     FakeTriton,
@@ -35,6 +38,27 @@ async def test_another_version_of_the_model_stops_the_run(world: World) -> None:
     first, *others = [segment.state for segment in await world.segments(run_id)]
     assert first in {"done", "cancelled"}
     assert others == ["cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize("taken_over", [False, True], ids=["in batches", "rows alone"])
+async def test_another_version_is_sent_nothing(world: World, signals: Signals, taken_over: bool) -> None:
+    """Though rows are read while Triton is asked which version it serves."""
+    run_id, _ = await submit_numbers(world, 16)
+    if taken_over:
+        assert await claim(world, signals, holder="dead") is not None
+        await silent_for(world, LEASE_SECONDS + 1)
+
+    class Other(FakeTriton):
+        async def digest(self, model: str) -> str | None:
+            await asyncio.sleep(0.05)
+            return "f" * 64
+
+    model = Other()
+    async with working(world, model):
+        assert await until_ended(world, run_id) == "failed"
+    assert "another version" in ((await world.run(run_id)).state_reason or "")
+    assert model.calls == []
+    assert await world.outcomes(run_id) == []
 
 
 # --- the worker -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.inference.progress import ProgressReporter
-from services.inference.segments import Claim, claim
+from services.inference.segments import Claim, Claimant, claim
 from shared.contracts.progress import Progress
 from shared.database.engine import Sessions
 from shared.database.unit_of_work import transaction, unit_of_work
@@ -32,7 +32,7 @@ class Ear:
 async def held(world: World) -> Claim:
     signals = make_signals()
     async with unit_of_work(world.sessions, signals, "service:inference") as work:
-        found = await claim(work, purpose="run", holder="w", lease_seconds=10, held_projects=[])
+        found = await claim(work, Claimant("run", "w", 10))
     await signals.close()
     assert found is not None
     return found

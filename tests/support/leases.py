@@ -10,7 +10,7 @@ from services.inference.inputs import Prepared
 from services.inference.inputs.content import Content, Facts
 from services.inference.inputs.placement import Placement
 from services.inference.results import Succeeded
-from services.inference.segments import Claim
+from services.inference.segments import Claim, Claimant
 from shared.annotations import Canvas, Classification
 from shared.database.unit_of_work import unit_of_work
 from shared.signals import Signals
@@ -23,12 +23,14 @@ async def claim(
     world: World,
     signals: Signals,
     holder: str = "w",
+    *,
     held: tuple[UUID, ...] = (),
     lease_seconds: float = LEASE_SECONDS,
+    only_left: bool = False,
 ) -> Claim | None:
     """A segment of a run, if there is one."""
     async with unit_of_work(world.sessions, signals, "service:inference") as work:
-        return await segments.claim(work, purpose="run", holder=holder, lease_seconds=lease_seconds, held_projects=held)
+        return await segments.claim(work, Claimant("run", holder, lease_seconds, held, only_left=only_left))
 
 
 async def silent_for(world: World, seconds: float) -> None:

@@ -27,6 +27,8 @@ from tests.support.cards import built, card
 from tests.support.tokenizers import word_pieces
 
 CRITERIA = {"short": "a", "names": "ada charles"}
+DIGESTS: dict[str, str] = {}
+"""Of the models that were configured, by their names at Triton."""
 
 
 class _Embeddings(Parameters):
@@ -62,11 +64,19 @@ class Store(ObjectStore):
 
 
 class Embedder:
-    """Counts each token of a text; may fail instead."""
+    """Counts each token of a text; may fail instead, or be another version."""
 
-    def __init__(self, failure: Exception | None = None) -> None:
+    def __init__(self, failure: Exception | None = None, version: str | None = None) -> None:
         self.failure = failure
+        self.version = version
         self.calls: list[int] = []
+
+    async def digest(self, model: str) -> str:
+        return self.version or DIGESTS[model]
+
+    async def instances(self, model: str) -> int:
+        del model
+        return 1
 
     async def infer(self, model: str, card: ModelCard, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if self.failure is not None:
@@ -93,6 +103,7 @@ def reader(**changes: Any) -> ModelCard:
 
 def configured(model: ModelCard, criteria: Mapping[str, str] | None = None) -> RunConfiguration:
     made = built(model)
+    DIGESTS[made.triton_name] = made.digest
     return RunConfiguration(
         catalog_model_id=uuid4(),
         digest=made.digest,
@@ -184,6 +195,19 @@ async def test_a_model_that_does_not_take_the_criteria_is_unusable(
     await with_tokenizer(store, model)
     with pytest.raises(ModelUnusable, match=reason):
         await served_by(store, Embedder(failure), threads).served(configured(model, CRITERIA))
+
+
+async def test_another_version_is_not_asked_for_vectors(store: Store, threads: ThreadPoolExecutor) -> None:
+    """They would be kept as this one's."""
+    model, triton = reader(), Embedder(version="another")
+    await with_tokenizer(store, model)
+    models = served_by(store, triton, threads)
+    with pytest.raises(ModelUnusable, match="another version"):
+        await models.served(configured(model, CRITERIA))
+    assert triton.calls == []
+    triton.version = None
+    await models.served(configured(model, CRITERIA))
+    assert triton.calls == [2]
 
 
 async def test_what_is_away_may_come(store: Store, threads: ThreadPoolExecutor) -> None:
