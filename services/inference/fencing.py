@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.telemetry import logger
 
-_LOOKS_A_LEASE = 5
+_LOOKS_A_LEASE = 10
 
 log = logger(__name__)
 

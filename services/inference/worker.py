@@ -17,6 +17,7 @@ from services.inference.machinery import Machinery
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
 from services.inference.names import NameEmbedder
+from services.inference.patrol import Patrol
 from services.inference.pipeline import Lane, Pipeline
 from services.inference.places import Places
 from services.inference.reuse import reuse_known
@@ -24,6 +25,7 @@ from services.inference.rings import Rings, either
 from services.inference.segments import Claim, Claimant, Lease, LeaseLost, UnreadableRun
 from services.inference.served_models import ServedModels
 from services.inference.speed import report_speed
+from shared.database.driver import driver_of
 from shared.database.engine import DATABASE_ERRORS, Sessions
 from shared.database.unit_of_work import unit_of_work
 from shared.signals import Signals
@@ -33,6 +35,8 @@ from shared.tracing import span
 ACTOR = "service:inference"
 _PAUSE_SECONDS = 0.5
 _PARTING_SECONDS = 2
+_LEFT_BY_ONE = 2
+"""Segments a lane that dies leaves at most: one that ends, and the next."""
 
 log = logger(__name__)
 
@@ -46,6 +50,7 @@ class Worker:
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._rings = Rings()
         self._stopping = False
+        self._patrol = Patrol(self._settings.inference_poll_seconds / 2, self._settings.inference_heartbeat_seconds)
         self._pipelines: dict[Lease, Pipeline] = {}
         self._lanes: dict[Lease, asyncio.Task[None]] = {}
         self.held: dict[Lease, Claim] = {}
@@ -68,6 +73,7 @@ class Worker:
         """Take nothing new; let the batches under way end and give the rest back."""
         self._stopping = True
         self.wake()
+        self._patrol.stop()
         for pipeline in self._pipelines.values():
             pipeline.stop()
 
@@ -80,6 +86,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.inference_lanes):
                 group.create_task(self._lane(group))
+            group.create_task(self._take_over(group))
 
     async def beat(self) -> None:
         """Say that this worker lives, for ever; drop at once what it no longer holds."""
@@ -130,16 +137,44 @@ class Worker:
                 await asyncio.sleep(_PAUSE_SECONDS)
         return None
 
+    async def _take_over(self, group: asyncio.TaskGroup) -> None:
+        """What dead workers have left, beside the lanes, which may all be busy for longer than anybody should wait."""
+        places, serving = Places(self._settings.inference_batches_in_flight), set[asyncio.Task[None]]()
+        most = _LEFT_BY_ONE * self._settings.inference_lanes
+        while not self._stopping:
+            claim = await self._patrol.look(self._find_left) if len(serving) < most else None
+            if claim is None:
+                await self._patrol.pause()
+                continue
+            task = group.create_task(self._serve(claim, Lane(places, self._stop_run, self._wake)))
+            serving.add(task)
+            task.add_done_callback(serving.discard)
+
+    async def _find_left(self) -> Claim | None:
+        async with self._parts.sessions() as session:
+            driver = await driver_of(session)
+            if not await segments.are_left(
+                driver, self._settings.inference_purpose, self._settings.inference_lease_seconds
+            ):
+                return None
+        try:
+            return await self._claim(only_left=True)
+        except UnreadableRun as unreadable:
+            await self._fail(unreadable.model_run_id, str(unreadable))
+            return None
+
     def _stop_run(self, lost: Claim) -> None:
         """It may be cancelled or paused: nothing more of it is sent. What is still held is given back."""
         for pipeline in self._pipelines.values():
             if pipeline.model_run_id == lost.model_run_id:
                 pipeline.stop()
 
-    async def _claim(self) -> Claim | None:
+    async def _claim(self, *, only_left: bool = False) -> Claim | None:
         held = [claim.project_id for claim in self.held.values()]
         settings = self._settings
-        wanted = Claimant(settings.inference_purpose, self._holder, settings.inference_lease_seconds, held)
+        wanted = Claimant(
+            settings.inference_purpose, self._holder, settings.inference_lease_seconds, held, only_left=only_left
+        )
         async with unit_of_work(self._parts.sessions, self._signals, ACTOR) as work:
             claim = await segments.claim(work, wanted)
         if claim is not None and claim.taken_over:

@@ -340,6 +340,48 @@ async def test_a_run_that_cannot_be_read_costs_itself_alone(world: World) -> Non
         assert running.works
 
 
+# --- what the dead leave --------------------------------------------------------------------------------------------
+
+
+async def test_only_what_a_silent_worker_has_lost(world: World, signals: Signals) -> None:
+    await submit_numbers(world, 2, segment_size=1)
+    assert await claim(world, signals, only_left=True) is None, "these are open"
+    old = await claimed(world, signals, holder="old")
+    assert await claim(world, signals, only_left=True) is None, "it lives"
+    await silent_for(world, LEASE_SECONDS + 1)
+    left = await claimed(world, signals, holder="new", only_left=True)
+    assert (left.segment_id, left.generation, left.taken_over) == (old.segment_id, old.generation + 1, True)
+    assert await claim(world, signals, only_left=True) is None
+
+
+async def test_what_the_dead_leave_waits_for_no_lane(world: World, signals: Signals) -> None:
+    run_id, rows = await submit_numbers(world, 48, segment_size=16)
+    dead = [await claimed(world, signals, holder="dead") for _ in range(2)]
+    go_on = asyncio.Event()
+
+    async def wait(numbers: Numbers) -> None:
+        del numbers
+        await go_on.wait()
+
+    model = FakeTriton(wait)
+    async with working(world, model, inference_lanes=1) as running:
+        await until(lambda: bool(model.calls))
+        (busy,) = running.worker.held.values()
+        await execute(
+            world,
+            "UPDATE segments SET heartbeat_at = clock_timestamp() - make_interval(secs => :long) WHERE holder = 'dead'",
+            long=LEASE_SECONDS + 1,
+        )
+        await until(lambda: len(running.worker.held) == 3)
+        assert busy.lease in running.worker.held, "its lane is still at work"
+        left = [one for one in running.worker.held.values() if one.taken_over]
+        assert {one.segment_id for one in left} == {one.segment_id for one in dead}
+        go_on.set()
+        assert await until_ended(world, run_id) == "completed"
+        assert running.works
+    assert sorted(outcome.data_row_id for outcome in await world.outcomes(run_id)) == sorted(rows)
+
+
 # --- cancel ---------------------------------------------------------------------------------------------------------
 
 
