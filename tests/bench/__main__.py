@@ -25,6 +25,7 @@ from tests.bench import (
     submit_latency,
     transport,
 )
+from tests.bench.api import mix, overload
 from tests.bench.measure import Measurement
 from tests.bench.notifier import connections, fan_out, latency, resume_storm
 from tests.bench.table import keep
@@ -44,6 +45,8 @@ BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
     "slow_client": latency.measure_slow_client,
     "connections": connections.measure,
     "resume_storm": resume_storm.measure,
+    "api_mix": mix.measure,
+    "overload": overload.measure,
     "disk": disk.measure,
     "preview_1000": previews.measure,
     "review_queue": review_queue.measure,

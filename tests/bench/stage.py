@@ -23,6 +23,10 @@ class Stage:
     models: Path
 
     @property
+    def api_url(self) -> str:
+        return self.stack.addresses.api_url
+
+    @property
     def notifier_url(self) -> str:
         return self.stack.addresses.notifier_url
 

@@ -1,0 +1,1 @@
+"""The api under load: beside a run, and beyond what it takes."""
