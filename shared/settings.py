@@ -11,7 +11,12 @@ class SharedSettings(BaseSettings):
 
     database_url: SecretStr = Field(description="PostgreSQL, as postgresql://user:password@host:port/database")
     redis_url: SecretStr = Field(description="Redis or Valkey, as redis://:password@host:port/0")
-    database_pool_size: int = Field(default=10, ge=1, le=200, description="connections a process keeps at most")
+    database_pool_size: int = Field(
+        default=10,
+        ge=1,
+        le=200,
+        description="connections a process keeps at most; the api lets in as many requests at once",
+    )
     database_pool_wait_seconds: float = Field(
         default=5, gt=0, description="longest a request or a step of a worker waits for one of them"
     )

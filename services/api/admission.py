@@ -1,9 +1,12 @@
 """How much is under way at once. What is beyond that is refused at once and cheaply, and told when to come again.
 
 A place is held while the request is worked on: not while its body is still coming or its answer is being read, so that
-slow clients take none. Pure ASGI, around everything that costs.
+slow clients take none. Of those with a place only so many are let in as there are connections to the database, the
+others in the order they came: more at once would do less together. One that makes us wait for its body goes on without
+its turn, and never waits for another, when it may hold what others need. Pure ASGI, around everything that costs.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +14,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 import orjson
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.metrics import HttpMetrics
@@ -21,6 +25,8 @@ from shared.telemetry import logger
 
 ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
 RETRY_AFTER_SECONDS = 1
+_STATE = "admission"
+_PATIENCE_SECONDS = 0.05
 _TELL_SECONDS = 5.0
 _BUSY = Unavailable("as many requests as this process takes are under way", code="overloaded")
 _GREEDY = TooManyRequests("this API key has as many requests under way as one may have", code="too_many_in_flight")
@@ -53,10 +59,23 @@ class Places:
             del self.of_key[key]
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """They are given in the order of those who wait, at most so long."""
+
+    at_work: int
+    wait_seconds: float
+    free: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "free", asyncio.Semaphore(self.at_work))
+
+
 class Admission:
-    def __init__(self, app: ASGIApp, places: Places, metrics: HttpMetrics) -> None:
+    def __init__(self, app: ASGIApp, places: Places, turns: Turns, metrics: HttpMetrics) -> None:
         self._app = app
         self._places = places
+        self._turns = turns
         self._metrics = metrics
         self._told_at = -_TELL_SECONDS
         self._untold = 0
@@ -72,11 +91,17 @@ class Admission:
             self._note(refusal)
             await _refuse(refusal, send)
             return
-        place = _Place(lambda: self._places.take(key), lambda: self._places.free(key))
+        place = _Place(lambda: self._places.take(key), lambda: self._places.free(key), self._turns.free)
+        scope.setdefault("state", {})[_STATE] = place
         place.take()
         try:
-            await self._app(scope, place.while_working(receive), place.while_working_to(send))
+            if await place.take_turn(self._turns.wait_seconds):
+                await self._app(scope, place.while_working(receive), place.while_working_to(send))
+            else:
+                self._note(_BUSY)
+                await _refuse(_BUSY, send)
         finally:
+            place.end_turn()
             place.free()
 
     def _note(self, refusal: PrelabelError) -> None:
@@ -94,7 +119,9 @@ class _Place:
 
     take_one: Callable[[], None]
     free_one: Callable[[], None]
+    turns: asyncio.Semaphore
     is_held: bool = False
+    has_turn: bool = False
     waits: int = 0
     body_is_whole: bool = False
 
@@ -108,14 +135,31 @@ class _Place:
             self.free_one()
             self.is_held = False
 
+    async def take_turn(self, seconds: float) -> bool:
+        """Whether it had come by then."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.turns.acquire()
+        except TimeoutError:
+            return False
+        self.has_turn = True
+        return True
+
+    def end_turn(self) -> None:
+        if self.has_turn:
+            self.turns.release()
+            self.has_turn = False
+
     def while_working(self, receive: Receive) -> Receive:
         async def received() -> Message:
             if self.body_is_whole:  # from here on it is only asked whether the client is gone
                 return await receive()
             self._wait()
+            impatience = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self.end_turn)
             try:
                 message = await receive()
             finally:
+                impatience.cancel()
                 self._go_on()
             self.body_is_whole = not message.get("more_body", False)
             return message
@@ -124,6 +168,7 @@ class _Place:
 
     def while_working_to(self, send: Send) -> Send:
         async def sent(message: Message) -> None:
+            self.end_turn()
             self._wait()
             try:
                 await send(message)
@@ -140,6 +185,13 @@ class _Place:
         self.waits -= 1
         if not self.waits:
             self.take()
+
+
+def give_up_turn(request: Request) -> None:
+    """For a route that waits long and holds no connection meanwhile."""
+    place: _Place | None = getattr(request.state, _STATE, None)
+    if place is not None:
+        place.end_turn()
 
 
 async def _refuse(refusal: PrelabelError, send: Send) -> None:

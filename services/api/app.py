@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from services.api import health
 from services.api.access import routes as access
-from services.api.admission import Admission, Places
+from services.api.admission import Admission, Places, Turns
 from services.api.auto_accept import routes as auto_accept
 from services.api.data_rows import routes as data_rows
 from services.api.docs_page import add_docs_page
@@ -119,7 +119,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(RequestContext, metrics=app.state.metrics)
     places = Places(settings.api_max_in_flight, settings.api_max_in_flight_per_key)
-    app.add_middleware(Admission, places=places, metrics=app.state.metrics)
+    turns = Turns(settings.database_pool_size, settings.database_pool_wait_seconds)
+    app.add_middleware(Admission, places=places, turns=turns, metrics=app.state.metrics)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -39,7 +39,9 @@ class ApiSettings(
         "of its own host. Clients that send no Origin are no browsers and may always",
     )
     api_max_in_flight: int = Field(
-        default=64, ge=1, description="requests a process works on at once; one more is answered 503 with Retry-After"
+        default=64,
+        ge=1,
+        description="requests a process has at once, at work or waiting for their turn; one more: 503 with Retry-After",
     )
     api_max_in_flight_per_key: int = Field(
         default=48, ge=1, description="of these, those of one API key; one more is answered 429 with Retry-After"

@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from services.api.admission import give_up_turn
 from services.api.checked_requests import CheckedRoute
 from services.api.dependencies import EgressClient, LabelStudio, Reader, Settings, Store, Work, Works
 from services.api.exchange.formats.label_studio_config import configuration
@@ -61,10 +62,12 @@ async def predict_for_label_studio(
     settings: Settings,
     project_id: UUID,
     wanted: LabelStudioPredict,
+    request: Request,
 ) -> LabelStudioPredictions:
     """Predictions for tasks, in their order. A task that fails has none, and `failures` says why.
 
     Tasks become data rows of the project; those with a `global_key` in their data are the rows of that key. What the
     model said before of the same content is not asked again.
     """
+    give_up_turn(request)  # it waits for the model
     return await Predict(works, egress, store, principal, project_id, settings.previews_kept).run(wanted)

@@ -48,7 +48,7 @@ async def test_requests_beyond_the_limit_are_refused_and_the_others_answered(
         assert await _in_flight(api) == 0
 
 
-async def test_a_pool_that_is_used_up_is_waited_for_so_long_and_no_longer(
+async def test_a_turn_is_waited_for_so_long_and_no_longer(
     api_servers: tuple[str, str], tmp_path: Path
 ) -> None:
     async with tight(api_servers, tmp_path, database_pool_size=1, database_pool_wait_seconds=0.2) as api:
@@ -59,7 +59,7 @@ async def test_a_pool_that_is_used_up_is_waited_for_so_long_and_no_longer(
                 while api.resources.engine.pool.checkedout() < 1:  # type: ignore[attr-defined]
                     await asyncio.sleep(0.01)
             others = await asyncio.gather(*[admin.get("/v1/models") for _ in range(3)])
-            assert {_told(other) for other in others} == {(503, "unavailable")}
+            assert {_told(other) for other in others} == {(503, "overloaded")}
         assert (await first).status_code == 200
         assert (await admin.get("/v1/models")).status_code == 200
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from services.api.admission import Admission, Places
+from services.api.admission import Admission, Places, Turns
 from services.api.metrics import HttpMetrics
 
 
@@ -53,9 +53,11 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(most: int, most_of_a_key: int) -> AsyncIterator[tuple[Server, Places, Admission, HttpMetrics]]:
+async def serving(
+    most: int, most_of_a_key: int, at_work: int = 10, wait_seconds: float = 60
+) -> AsyncIterator[tuple[Server, Places, Admission, HttpMetrics]]:
     server, places, metrics = Server(), Places(most, most_of_a_key), HttpMetrics()
-    yield server, places, Admission(server, places, metrics), metrics
+    yield server, places, Admission(server, places, Turns(at_work, wait_seconds), metrics), metrics
     assert places.taken == 0
     assert not places.of_key
 
@@ -126,6 +128,57 @@ async def test_a_request_that_breaks_gives_its_place_back() -> None:
         await asyncio.gather(client.task, return_exceptions=True)
 
 
+async def test_so_many_are_at_work_and_the_others_come_in_their_order() -> None:
+    async with serving(10, 10, at_work=2) as (server, places, admission, _):
+        clients = [Client(admission, str(number)) for number in range(5)]
+        for client in clients:
+            client.sends()
+        await _until_working(server, 2)
+        await _turns_of_the_loop()
+        assert (server.working, places.taken) == (2, 5)
+        server.works.set()
+        assert [await client.status() for client in clients] == [200] * 5
+        assert server.working == 5
+
+
+async def test_a_turn_that_does_not_come_is_not_waited_for_for_ever() -> None:
+    async with serving(3, 3, at_work=1, wait_seconds=0.01) as (server, places, admission, metrics):
+        first = Client(admission, "first")
+        first.sends()
+        await _until_working(server, 1)
+        assert await _refusal(Client(admission, "second")) == (503, "overloaded")
+        assert (places.taken, _value(metrics, "refused_total", reason="overloaded")) == (1, 1)
+        server.works.set()
+        assert await first.status() == 200
+        third = Client(admission, "third")
+        third.sends()
+        assert await third.status() == 200
+
+
+async def test_who_keeps_us_waiting_for_the_body_goes_on_without_a_turn() -> None:
+    async with serving(3, 3, at_work=1) as (server, _, admission, _):
+        slow, quick = Client(admission, "slow"), Client(admission, "quick")
+        slow.sends(more=True)
+        quick.sends()
+        await _until_working(server, 1)
+        slow.sends()
+        await _until_working(server, 2)
+        server.works.set()
+        assert [await quick.status(), await slow.status()] == [200, 200]
+
+
+async def test_one_that_ends_while_it_waits_for_its_turn_takes_none() -> None:
+    async with serving(3, 3, at_work=1) as (server, _, admission, _):
+        first, second, third = [Client(admission, name) for name in ("first", "second", "third")]
+        for client in (first, second, third):
+            client.sends()
+        await _until_working(server, 1)
+        second.task.cancel()
+        await asyncio.gather(second.task, return_exceptions=True)
+        server.works.set()
+        assert [await first.status(), await third.status()] == [200, 200]
+
+
 async def test_probes_are_never_refused() -> None:
     async with serving(1, 1) as (server, _, admission, _):
         first, probe = Client(admission), Client(admission, path="/livez")
@@ -151,6 +204,11 @@ async def _until_working(server: Server, count: int) -> None:
     async with asyncio.timeout(10):
         while server.working < count:
             await asyncio.sleep(0)
+
+
+async def _turns_of_the_loop() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 def _value(metrics: HttpMetrics, name: str, **labels: str) -> float | None:
