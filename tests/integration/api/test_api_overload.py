@@ -48,9 +48,7 @@ async def test_requests_beyond_the_limit_are_refused_and_the_others_answered(
         assert await _in_flight(api) == 0
 
 
-async def test_a_turn_is_waited_for_so_long_and_no_longer(
-    api_servers: tuple[str, str], tmp_path: Path
-) -> None:
+async def test_a_turn_is_waited_for_so_long_and_no_longer(api_servers: tuple[str, str], tmp_path: Path) -> None:
     async with tight(api_servers, tmp_path, database_pool_size=1, database_pool_wait_seconds=0.2) as api:
         admin = api.as_(await api.workspace())
         async with standing_still(api_servers, tmp_path):
