@@ -96,6 +96,8 @@ async def test_a_backend_is_registered_and_runs(shop: Shop, backend: BackendProc
         }
         assert (model["task"], model["annotation_kind"]) == ("image_classification", "classification")
         assert model["card"]["classes"] == ["red", "green", "blue"]
+        (listed,) = [one for one in (await shop.get("/v1/models"))["items"] if one["id"] == model["id"]]
+        assert (listed["served_at"]["address"], listed["served_at"]["label_config"]) == (backend.url, None)
         repeat = await bring(shop, backend.url)
         assert repeat.json()["model"]["id"] == model["id"]
         project = await colors.set_up(shop)

@@ -19,7 +19,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(right: int, total: int, confidence: float = 0.95) -> Interval:
+def wilson(right: float, total: float, confidence: float = 0.95) -> Interval:
     """Two-sided; the whole unit interval where nothing was seen."""
     if total == 0:
         return Interval(0.0, 1.0)

@@ -11,15 +11,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from services.api.measures.final_labels import against, shown_things
 from services.api.measures.schemas import ComparedRow, ComparedRun, Metrics, RunComparison
 from services.api.paging import Paging
 from services.api.previews.compare import tally
-from services.api.previews.matching import Thing
-from services.api.previews.sweep import thing_of
-from services.api.projections.reading import Reader
-from shared.alignment import Alignment
-from shared.alignment import select as select_shown
-from shared.database.alignments import read_alignment
 from shared.database.tables import DataRowRow, ModelRunRow, RowOutcomeRow
 
 _ROWS_AT_ONCE = 100
@@ -38,7 +33,7 @@ async def compare(session: AsyncSession, runs: Two, metrics: Sequence[Metrics], 
 async def _different_rows(
     session: AsyncSession, runs: Two, paging: Paging
 ) -> tuple[list[ComparedRow], tuple[str] | None]:
-    alignments = [await read_alignment(session, run) for run in runs]
+    both = [await against(session, run) for run in runs]
     after, left = paging.after_id, _DETECTIONS_A_PAGE
     items: list[ComparedRow] = []
     while True:
@@ -46,7 +41,7 @@ async def _different_rows(
         if not rows:
             return items, None
         ids = [row_id for row_id, _, _ in rows]
-        seen = [await _see(session, run, of, ids) for run, of in zip(runs, alignments, strict=True)]
+        seen = [await shown_things(session, of, ids) for of in both]
         for row_id, key, _ in rows:
             one, other = (of.get(row_id, ()) for of in seen)
             found = tally(one, other)
@@ -70,17 +65,6 @@ def _row(row_id: UUID, key: str, shown: tuple[int, int], found: Any) -> Compared
         only_first=found.only_first,
         only_second=found.only_second,
     )
-
-
-async def _see(
-    session: AsyncSession, run: ModelRunRow, alignment: Alignment, ids: Sequence[UUID]
-) -> dict[UUID, list[Thing]]:
-    """What the run shows of each, the surest first."""
-    seen = {}
-    for row in await Reader(session, run, alignment, whole=True).these(ids):
-        visible = sorted(select_shown(row.detections, alignment).visible, key=lambda one: -one.detection.confidence)
-        seen[row.data_row_id] = [thing_of(one) for one in visible]
-    return seen
 
 
 async def _next_common(session: AsyncSession, runs: Two, after: UUID | None) -> list[tuple[UUID, str, int]]:

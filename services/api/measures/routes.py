@@ -5,11 +5,19 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 
-from services.api.dependencies import Paged, Reader, Viewer
+from services.api.dependencies import Editor, Paged, Reader, Viewer
 from services.api.idempotency import IdempotentRoute
 from services.api.measures import service
 from services.api.measures.calibration import BINS
-from services.api.measures.schemas import SAME_FROM, CalibrationCurve, Metrics, RunComparison, ThresholdSuggestion
+from services.api.measures.schemas import (
+    SAME_FROM,
+    CalibrationCurve,
+    LabelComparison,
+    Metrics,
+    RunComparison,
+    ThresholdSuggestion,
+    WithholdingEffect,
+)
 from services.api.measures.service import Comparing, Rules, Wanted
 from services.api.problems import problems
 
@@ -47,6 +55,8 @@ Precision = Annotated[float, Query(ge=0.5, le=0.999, allow_inf_nan=False, descri
 Confidence = Annotated[
     float, Query(ge=0.5, le=0.999, allow_inf_nan=False, description="how sure it must be that it is reached")
 ]
+RunIds = Annotated[str | None, Query(max_length=200, description="two run ids, with a comma between them")]
+ModelIds = Annotated[str | None, Query(max_length=200, description="or two model ids: the newest run of each is taken")]
 
 
 @router.get("/model-runs/{model_run_id}/metrics", responses=problems(404))
@@ -129,10 +139,25 @@ async def compare_model_runs(
     paging: Paged,
     project_id: UUID,
     rules: Ruled,
-    ids: Annotated[str | None, Query(max_length=200, description="two run ids, with a comma between them")] = None,
-    model_ids: Annotated[
-        str | None, Query(max_length=200, description="or two model ids: the newest run of each is taken")
-    ] = None,
+    ids: RunIds = None,
+    model_ids: ModelIds = None,
 ) -> RunComparison:
     """Two runs, or two models, side by side on the data rows both have results for, and the rows where they differ."""
     return await service.compare_runs(session, principal, project_id, Comparing(ids, model_ids, rules, paging))
+
+
+@router.get("/projects/{project_id}/model-runs/compare/labels", responses=problems(404))
+async def compare_model_runs_with_labels(
+    principal: Viewer, session: Reader, project_id: UUID, ids: RunIds = None, model_ids: ModelIds = None
+) -> LabelComparison:
+    """Two runs, or two models, against what people settled on: labels added by hand and edits count like any other."""
+    return await service.compare_with_labels(session, principal, project_id, ids, model_ids)
+
+
+@router.get("/model-runs/{model_run_id}/withholding-effect", responses=problems(404))
+async def get_withholding_effect(principal: Editor, session: Reader, model_run_id: UUID) -> WithholdingEffect:
+    """What pre-labels change: time a data row, and how often people agree with the model, with them and without.
+
+    Of data rows whose review was submitted after the run had its result; nothing of others is told.
+    """
+    return await service.get_withholding_effect(session, principal, model_run_id)

@@ -149,6 +149,68 @@ class ComparedRow(_Shown):
     only_second: int
 
 
+class LabelAgreement(_Shown):
+    """What one run shows against the final labels. Shares of objects count for as many as their spread over data rows
+    allows."""
+
+    model_run_id: UUID
+    same: int = Field(description="pre-labels that a label confirms")
+    only_run: int
+    only_labels: int
+    precision: Estimate = Field(description="same / (same + only_run)")
+    recall: Estimate = Field(description="same / (same + only_labels)")
+    right_data_rows: Estimate = Field(description="data rows on which both say the same")
+
+
+class LabelComparison(_Shown):
+    """Two runs, each against the labels that people left; whose pre-labels those came from does not matter."""
+
+    data_rows: int = Field(description="both have results for, and were submitted after them; withheld ones left out")
+    compared: int = Field(description="of these, drawn at random where they are very many")
+    targets: list[Target] = Field(description="features and options both alignments have; nothing else is looked at")
+    runs: tuple[LabelAgreement, LabelAgreement]
+    only_first_right: int = Field(description="data rows on which the first alone says the same as the labels")
+    only_second_right: int
+
+
+class Bounded(_Shown):
+    """A figure with its interval of 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+class EffectGroup(_Shown):
+    """Data rows of one kind: with or without pre-labels."""
+
+    data_rows: int
+    compared: int = Field(description="of these, drawn at random where they are very many")
+    timed: int = Field(description="of those compared, the ones that people said the time of")
+    mean_seconds: float | None
+    median_seconds: float | None
+    same: int = Field(description="what the model and the labels both say")
+    only_model: int
+    only_labels: int
+    agreement: Estimate = Field(description="same / (same + only_model + only_labels)")
+    right_data_rows: Estimate = Field(description="data rows on which both say the same")
+
+
+class WithholdingEffect(_Shown):
+    """What pre-labels change, by data rows that were drawn at random to get none.
+
+    Nothing is told before both groups have `least` submitted data rows.
+    """
+
+    model_run_id: UUID
+    least: int
+    without_pre_labels: EffectGroup | None
+    with_pre_labels: EffectGroup | None
+    speed_up: Bounded | None = Field(description="mean seconds without pre-labels by those with them")
+    bias: Bounded | None = Field(description="agreement with the model where it was shown, less where it was not")
+    data_row_bias: Bounded | None = Field(description="the same of the share of data rows that agree wholly")
+
+
 class RunComparison(Page[ComparedRow]):
     """`items` are the data rows that differ, in data row order; a page may be short and still have a next one."""
 

@@ -12,14 +12,18 @@ from services.api.measures.bounds import least_total
 from services.api.measures.calibration import Candidate as FoundCandidate
 from services.api.measures.calibration import calibrate, candidates, reaching
 from services.api.measures.comparing import compare
+from services.api.measures.effect import effect_of
+from services.api.measures.label_comparison import by_labels
 from services.api.measures.queries import Scope
 from services.api.measures.schemas import (
     CalibrationCurve,
+    LabelComparison,
     MeasuredRows,
     Metrics,
     RunComparison,
     ThresholdCandidate,
     ThresholdSuggestion,
+    WithholdingEffect,
 )
 from services.api.model_runs.queries import get_run
 from services.api.paging import Paging
@@ -142,14 +146,34 @@ async def compare_runs(
 ) -> RunComparison:
     """On the data rows both have results for. Raises NotFound for a run of another project."""
     project = await get_project(session, principal.workspace_id, project_id)
-    pair = _read_pair(wanted.ids, wanted.model_ids)
-    first, second = [await _run_of(session, project, one, pair.are_models) for one in pair.ids]
+    first, second = await _two(session, project, wanted.ids, wanted.model_ids)
     scope = Scope(project, [first], wanted.rules.same_from, wanted.rules.bulk)
     metrics = [
         await get_metrics(session, replace(scope, runs=[one], also_in=other.id))
         for one, other in ((first, second), (second, first))
     ]
     return await compare(session, (first, second), metrics, wanted.paging)
+
+
+async def compare_with_labels(
+    session: AsyncSession, principal: Principal, project_id: UUID, ids: str | None, model_ids: str | None
+) -> LabelComparison:
+    """Raises NotFound for a run of another project."""
+    project = await get_project(session, principal.workspace_id, project_id)
+    runs = await _two(session, project, ids, model_ids)
+    return await by_labels(session, runs, await queries.feature_names(session, project))
+
+
+async def get_withholding_effect(session: AsyncSession, principal: Principal, model_run_id: UUID) -> WithholdingEffect:
+    return await effect_of(session, await get_run(session, principal.workspace_id, model_run_id))
+
+
+async def _two(
+    session: AsyncSession, project: ProjectRow, ids: str | None, model_ids: str | None
+) -> tuple[ModelRunRow, ModelRunRow]:
+    pair = _read_pair(ids, model_ids)
+    first, second = [await _run_of(session, project, one, pair.are_models) for one in pair.ids]
+    return first, second
 
 
 def _read_pair(ids: str | None, model_ids: str | None) -> Pair:

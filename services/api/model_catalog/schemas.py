@@ -1,5 +1,6 @@
 """The catalog and what it offers a project, as HTTP shows them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, Self
 from uuid import UUID
@@ -48,7 +49,8 @@ class CatalogModelSummary(_Shown):
     license: str = Field(examples=["Apache-2.0"])
     built_in: bool
     served_at: ServedAt | None = Field(
-        description="where a server of others has it, pinned to what that reported at registration; null for ours"
+        description="where a server of others has it, pinned to what that reported at registration; null for ours. "
+        "`label_config` is left out of lists"
     )
     state: str = Field(examples=["ready"], description="loading, ready, unavailable, registering or failed")
     state_reason: str | None
@@ -72,7 +74,8 @@ class CatalogModel(CatalogModelSummary):
     def from_row(cls, row: CatalogModelRow) -> Self:
         card = ModelCard.model_validate(row.card)
         name = None if row.served_at else triton_name(row.slug, row.digest)
-        return cls.model_validate({**_summary(row, card), "card": card, "triton_model": name})
+        whole = {"card": card, "triton_model": name, "served_at": row.served_at or None}
+        return cls.model_validate({**_summary(row, card), **whole})
 
 
 class Reason(_Shown):
@@ -214,7 +217,7 @@ def _summary(row: CatalogModelRow, card: ModelCard) -> dict[str, object]:
         "default_threshold": card.default_threshold,
         "license": card.license.spdx,
         "built_in": row.workspace_id is None,
-        "served_at": row.served_at or None,
+        "served_at": _without_configuration(row.served_at) if row.served_at else None,
         "state": row.state,
         "state_reason": row.state_reason,
         "state_changed_at": row.state_changed_at,
@@ -222,6 +225,11 @@ def _summary(row: CatalogModelRow, card: ModelCard) -> dict[str, object]:
         "rows_per_second_deviation": speed.deviation if speed else None,
         "speed_samples": row.speed_samples,
     }
+
+
+def _without_configuration(served_at: Mapping[str, object]) -> dict[str, object]:
+    """In lists it would be most of the answer."""
+    return {name: value for name, value in served_at.items() if name != "label_config"}
 
 
 def _id(found: UUID | None) -> UUID:

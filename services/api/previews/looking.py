@@ -53,10 +53,16 @@ async def find_labels(
             DataRowReviewRow.state == _SUBMITTED,
         )
     )
-    found: defaultdict[UUID, list[Thing]] = defaultdict(list, {data_row_id: [] for data_row_id in reviewed})
+    without: dict[UUID, list[Thing]] = {data_row_id: [] for data_row_id in reviewed}
+    return without | await labels_of(session, preview.workspace_id, data_row_ids)
+
+
+async def labels_of(session: AsyncSession, workspace_id: UUID, data_row_ids: Sequence[UUID]) -> dict[UUID, list[Thing]]:
+    """Of the data rows that have any."""
+    found: defaultdict[UUID, list[Thing]] = defaultdict(list)
     labels = await session.execute(
         select(LabelRow.data_row_id, LabelRow.feature_schema_id, LabelRow.annotation).where(
-            LabelRow.workspace_id == preview.workspace_id,
+            LabelRow.workspace_id == workspace_id,
             LabelRow.data_row_id.in_(data_row_ids),
             LabelRow.deleted_at.is_(None),
         )

@@ -35,7 +35,7 @@ _DETECTIONS = """
     SELECT data_row_id, ordinal, model_class, confidence, area,
            CASE WHEN $5::text IS NULL THEN annotation ->> 'kind' ELSE $5 END, attributes::text,
            CASE WHEN model_class = ANY($4::text[]) THEN annotation::text END
-    FROM detections WHERE workspace_id = $1 AND model_run_id = $2 AND data_row_id = ANY($3)
+    FROM {table} WHERE workspace_id = $1 AND model_run_id = $2 AND data_row_id = ANY($3)
     ORDER BY data_row_id, ordinal
 """
 _DECISIONS = """
@@ -61,15 +61,24 @@ class ReadRow:
 
 class Reader:
     """For one transaction that has begun. `whole`: with every annotation that may be shown, not only those `select`
-    must look at."""
+    must look at. `withheld`: of what was found in withheld data rows, which may be told in sums alone."""
 
-    def __init__(self, session: AsyncSession, run: ModelRunRow, alignment: Alignment, *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        session: AsyncSession,
+        run: ModelRunRow,
+        alignment: Alignment,
+        *,
+        whole: bool = False,
+        withheld: bool = False,
+    ) -> None:
         self._session = session
         self._run = run
         self._of = (run.workspace_id, run.id)
         card = RunConfiguration.model_validate(run.configuration).card if run.configuration else None
         # Every detection of a model is of its card's kind; those of an import may be of any.
         self._kind = card.annotation_kind if card else None
+        self._detections = _DETECTIONS.format(table="withheld_detections" if withheld else "detections")
         self._classes = list(alignment.by_class) if whole else alignment.classes_to_look_at(self._kind)
 
     async def rows_after(self, last: UUID | None) -> list[ReadRow]:
@@ -97,7 +106,7 @@ class Reader:
             await self._add_decided(rows)
         if rows:
             driver = await driver_of(self._session)
-            for data_row_id, *fields in await driver.fetch(_DETECTIONS, *self._of, ids, self._classes, self._kind):
+            for data_row_id, *fields in await driver.fetch(self._detections, *self._of, ids, self._classes, self._kind):
                 rows[data_row_id].detections.append(StoredDetection(*fields))
         return list(rows.values())
 
