@@ -1,18 +1,24 @@
 """Every exchange format keeps its contract from the day it is named in the registry: what it says that it holds comes
 back as it was, and what is lost is counted."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+from typing import Any, Self
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.api.exchange.formats import FORMATS
-from services.api.exchange.losses import ASPECTS
+from services.api.exchange.formats.base import Exporting, Importing, Piece
+from services.api.exchange.losses import ASPECTS, Losses
 from services.api.exchange.rows import LabelledRow
-from shared.annotations import KINDS, Annotation
+from shared.annotations import KINDS, Annotation, BoundingBox, TextEntity
 from shared.preprocessing import MediaType
-from tests.support.labelled_rows import label_records, round_trip, row_facts
+from tests.support.labelled_rows import PROJECT, label_records, round_trip, row_facts, vocabulary_of
+from tests.support.uploads import label
 
 _OF_TEXT = {"text_entity"}
 _OF_BOTH = {"radio", "checklist", "free_text"}
@@ -71,6 +77,52 @@ def test_confidence_comes_back(name: str, data: st.DataObject) -> None:
     trip = round_trip(one, LabelledRow(row_facts(media_type), [record]), "pre_labels")
     assert trip.refusals == []
     assert [back.confidence for back in trip.records] == pytest.approx([record.confidence], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_step_may_be_in_another_thread(name: str) -> None:
+    """As the frame does it: one after the other, each in whatever thread is free."""
+    one = FORMATS[name]
+    assert one.write is not None
+    assert one.read is not None
+    media_type: MediaType = "image" if "image" in one.projects else "text"
+    annotation = BoundingBox(left=1, top=2, width=3, height=4) if media_type == "image" else TextEntity(start=1, end=4)
+    record, vocabulary = label(f"A {annotation.kind}", annotation, media_type), vocabulary_of(media_type)
+    rows = [LabelledRow(row_facts(media_type, f"{number}.jpg"), [record]) for number in range(3)]
+    about = Exporting(PROJECT, "p", media_type, "labels", vocabulary, Losses(one.losses), one.export_options())
+    with _Threads() as threads:
+        writer = threads.next(one.write, about)
+        content = b"".join(threads.next(list, writer.begin()))
+        content += b"".join(piece for row in rows for piece in threads.next(list, writer.rows([row])))
+        ending = iter(writer.end())
+        while piece := threads.next(next, ending, b""):
+            content += piece
+        threads.next(writer.close)
+        file = io.BytesIO(content)
+        reader = one.read(
+            Importing(file, len(content), media_type, "labels", vocabulary, about.losses, one.import_options())
+        )
+        pieces, found = iter(reader.pieces()), 0
+        while (cut := threads.next(next, pieces, None)) is not None:
+            assert isinstance(cut, Piece)
+            found += len(threads.next(list, reader.records(cut, rows[0].row)))
+    assert found == len(rows)
+
+
+class _Threads:
+    """Three, in turns; all live until the end, since an ended one's name is given to the next."""
+
+    def __enter__(self) -> Self:
+        self._executors = [ThreadPoolExecutor(1) for _ in range(3)]
+        self._in_turns = cycle(self._executors)
+        return self
+
+    def next(self, step: Callable[..., Any], *of: object) -> Any:
+        return next(self._in_turns).submit(step, *of).result()
+
+    def __exit__(self, *error: object) -> None:
+        for one in self._executors:
+            one.shutdown()
 
 
 def _alike(one: Annotation, other: Annotation) -> bool:

@@ -31,8 +31,10 @@ class CocoDocument:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._folder = tempfile.TemporaryDirectory()
+        # Pieces are read one after the other, but each in whatever thread is free.
+        images = Path(self._folder.name) / "images"
+        self._images = sqlite3.connect(images, isolation_level=None, check_same_thread=False)
         # Nothing of it outlives the upload, so nothing is gained by writing it safely.
-        self._images = sqlite3.connect(Path(self._folder.name) / "images", isolation_level=None)
         self._images.execute("PRAGMA journal_mode = OFF")
         self._images.execute("PRAGMA synchronous = OFF")
         self._images.execute("CREATE TABLE images (id TEXT PRIMARY KEY, global_key TEXT NOT NULL) WITHOUT ROWID")
