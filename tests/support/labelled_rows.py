@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from services.api.exchange.formats.base import ExchangeFormat, Exporting, Importing, Piece, Refusal
+from services.api.exchange.histories import History
 from services.api.exchange.losses import Losses
 from services.api.exchange.rows import LabelledRow, LabelRecord, RowFacts, What
 from services.api.exchange.vocabulary import Vocabulary
@@ -233,7 +234,8 @@ def read(
             continue
         row = by_name[piece.row.id or piece.row.global_key]
         for found in reader.records(piece, row):
-            yield (row, found) if isinstance(found, LabelRecord) else found
+            if not isinstance(found, History):
+                yield (row, found) if isinstance(found, LabelRecord) else found
 
 
 def round_trip(one: ExchangeFormat, row: LabelledRow, what: What = "labels") -> Trip:

@@ -48,7 +48,7 @@ def take(
             for record in reader.records(piece, row):
                 if isinstance(record, LabelRecord):
                     records.append(record)
-                else:
+                elif isinstance(record, Refusal):
                     found.refusals.append(record)
         except Refused as refused:
             found.refusals.append(Refusal(piece.place, refused, piece.id))

@@ -54,13 +54,16 @@ _ROWS_OF_RUN = f"""
     ORDER BY o.data_row_id LIMIT $4
 """
 _REVIEWS = """
-    SELECT data_row_id, state, revision, submitted_by, submitted_at, seconds FROM data_row_reviews
+    SELECT data_row_id, state, revision, submitted_by, submitted_at, seconds, origin::text FROM data_row_reviews
     WHERE workspace_id = $1 AND data_row_id = ANY($2)
 """
 _DECISIONS = """
-    SELECT data_row_id, id, action, model_run_id, ordinal, feature_schema_id, option_id, shown::text, before::text,
-           made::text, difference::text, label_id, replaces, undoes, undone, decided_by, decided_at
-    FROM decisions WHERE workspace_id = $1 AND data_row_id = ANY($2) ORDER BY data_row_id, id
+    SELECT d.data_row_id, d.id, d.action, d.model_run_id, d.ordinal, d.feature_schema_id, d.option_id, d.shown::text,
+           d.before::text, d.made::text, d.difference::text, coalesce(l.external_id, d.label_id::text) AS label_id,
+           d.replaces, d.undoes, d.undone, d.revision, d.operation_id, d.policy_id, d.decided_by, d.decided_at,
+           d.origin::text
+    FROM decisions d LEFT JOIN labels l ON l.id = d.label_id
+    WHERE d.workspace_id = $1 AND d.data_row_id = ANY($2) ORDER BY d.data_row_id, d.revision, d.id
 """
 _EXTRAS = """
     SELECT data_row_id, ordinal, extras::text FROM detections
@@ -84,6 +87,11 @@ class RowFilter:
     submitted: bool = False
     since: datetime | None = None
     empty_rows: bool = False
+
+    @property
+    def chooses_labels(self) -> bool:
+        """Whether a data row may have labels that are not wanted."""
+        return not (self.feature_schema_id is None and self.model_run_id is None and self.since is None)
 
 
 async def read_vocabulary(session: AsyncSession, project: ProjectRow) -> Vocabulary:

@@ -84,9 +84,10 @@ class ImportLine(BaseModel):
     """What became of one line, or of one record of a document. Lines come in no order."""
 
     line: int | str = Field(description="its number from 1, or where in the document it stands")
-    status: str = Field(examples=["created"], description="created, unchanged, conflict, deleted or failed")
+    status: str = Field(examples=["created"], description="created, unchanged, conflict, deleted, restored or failed")
     id: str | None = Field(default=None, description="what the sender calls it")
     data_row_id: UUID | None = None
     label_id: UUID | None = None
     pre_label_id: str | None = None
+    decisions: int | None = Field(default=None, description="how many came in with a data row that is `restored`")
     error: LineError | None = None

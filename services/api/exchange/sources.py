@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.exchange import queries
+from services.api.exchange.provenance import unwrapped
 from services.api.exchange.queries import Record, RowFilter
 from services.api.exchange.rows import Extras, Json, LabelledRow, LabelRecord, RowFacts
 from services.api.model_runs.view import View, Viewed
@@ -24,6 +25,7 @@ _ROWS_AT_ONCE = 500
 _PRE_LABELLED_AT_ONCE = 200
 _REVIEW = ("state", "revision", "submitted_by", "submitted_at", "seconds")
 _JSON = ("shown", "before", "made", "difference")
+_OURS = ("data_row_id", "origin")
 
 
 class Source(Protocol):
@@ -49,20 +51,34 @@ class Labels:
             labels[found["data_row_id"]].append(_label(found))
         reviews, decisions = await self._reviews(ids), await self._decisions(ids)
         return [
-            LabelledRow(row, labels.get(row.id, ()), reviews.get(row.id, {}), decisions.get(row.id, ())) for row in rows
+            LabelledRow(row, found := labels.get(row.id, ()), self._review(reviews.get(row.id), len(found)), said)
+            for row in rows
+            for said in [decisions.get(row.id, ())]
         ]
 
-    async def _reviews(self, ids: Sequence[UUID]) -> Mapping[UUID, Json]:
+    async def _reviews(self, ids: Sequence[UUID]) -> Mapping[UUID, Record]:
         if not self.whole:
             return {}
         found = await queries.reviews_of(self.session, self.project, ids)
-        return {row["data_row_id"]: {name: row[name] for name in _REVIEW} for row in found}
+        return {row["data_row_id"]: row for row in found}
+
+    def _review(self, found: Record | None, labels: int) -> Json:
+        if found is None or not found["revision"]:
+            return {}
+        review = {name: found[name] for name in _REVIEW}
+        if found["origin"]:
+            origin = orjson.loads(found["origin"])
+            seconds = [one for one in (origin.pop("seconds"), review["seconds"]) if one is not None]
+            review |= {**origin, "seconds": sum(seconds) if seconds else None}
+        return review if self.wanted.chooses_labels else {**review, "labels": labels}
 
     async def _decisions(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Json]]:
         decided: defaultdict[UUID, list[Json]] = defaultdict(list)
         if self.whole:
-            for row in await queries.decisions_of(self.session, self.project, ids):
-                decided[row["data_row_id"]].append(_decision(row))
+            found = await queries.decisions_of(self.session, self.project, ids)
+            origins = {row["id"]: orjson.loads(row["origin"]) for row in found if row["origin"]}
+            for row in found:
+                decided[row["data_row_id"]].append(_decision(row, origins))
         return decided
 
 
@@ -157,15 +173,31 @@ def _label(found: Record) -> LabelRecord:
         id=found["external_id"] or str(found["id"]),
         answers=() if answers == "[]" else tuple(Answer.model_validate(one) for one in orjson.loads(answers)),
         provenance={
-            **provenance,
             "label_id": str(found["id"]),
             "created_by": str(found["created_by"]),
             "created_at": found["created_at"].isoformat(),
+            **unwrapped(provenance),
         },
         extras=orjson.loads(found["extras"]) if found["extras"] else {},
     )
 
 
-def _decision(row: Record) -> dict[str, Any]:
-    found = {name: value for name, value in row.items() if name != "data_row_id" and value is not None}
-    return {**found, **{name: orjson.loads(found[name]) for name in _JSON if name in found}}
+def _decision(row: Record, origins: Mapping[UUID, Json]) -> dict[str, Any]:
+    """By the names of where it was made, also one that came in: the same decisions are the same wherever they go."""
+    found = {name: value for name, value in row.items() if name not in _OURS and value is not None}
+    found |= {name: orjson.loads(found[name]) for name in _JSON if name in found}
+    for name in found.keys() & {"replaces", "undoes"}:
+        found[name] = origins.get(found[name], {}).get("id", found[name])
+    if "before" in found:
+        found["before"] = _before(found["before"], origins)
+    return {**found, **{name: value for name, value in origins.get(row["id"], {}).items() if value is not None}}
+
+
+def _before(before: Json, origins: Mapping[UUID, Json]) -> Json:
+    made_by = before.get("decision_id")
+    origin = origins.get(UUID(made_by)) if made_by else None
+    return {
+        **before,
+        "provenance": unwrapped(before.get("provenance") or {}),
+        "decision_id": origin["id"] if origin else made_by,
+    }

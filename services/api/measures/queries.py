@@ -75,7 +75,7 @@ _JUDGED = """
         FROM row_outcomes o
         JOIN data_row_reviews v ON v.data_row_id = o.data_row_id
         WHERE o.workspace_id = :workspace AND o.model_run_id = ANY(CAST(:runs AS uuid[])) AND o.state = 'succeeded'
-          AND v.project_id = :project AND v.state = 'submitted' AND v.submitted_at >= o.created_at
+          AND v.project_id = :project AND v.state = 'submitted' AND v.submitted_at >= o.created_at AND v.origin IS NULL
           AND NOT EXISTS (SELECT 1 FROM withheld_rows w WHERE w.data_row_id = o.data_row_id)
           AND (CAST(:also AS uuid) IS NULL OR EXISTS (
               SELECT 1 FROM row_outcomes also

@@ -94,7 +94,7 @@ class Resolver:
             return None
         stood = self._of(label)
         # Whoever takes away what a model has proposed says that it was wrong.
-        action: StoredAction = "reject" if stood is not None and stood.model_run_id is not None else "delete"
+        action: StoredAction = "reject" if stood is not None and stood.shown is not None else "delete"
         return Change(action, label=label, stood=stood)
 
     def undo(self, index: int, one: UndoCreate) -> Change | None:

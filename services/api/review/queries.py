@@ -24,18 +24,19 @@ from shared.errors import NotFound
 Moment: TypeAlias = datetime
 
 _MARKS = (
-    text("UPDATE data_rows SET submitted = :submitted WHERE id = :row AND project_id = :project"),
-    text("UPDATE batch_data_rows SET submitted = :submitted WHERE data_row_id = :row"),
+    text("UPDATE data_rows SET submitted = :submitted WHERE id = ANY(CAST(:rows AS uuid[])) AND project_id = :project"),
+    text("UPDATE batch_data_rows SET submitted = :submitted WHERE data_row_id = ANY(CAST(:rows AS uuid[]))"),
     text("""
         UPDATE row_projections p SET submitted = :submitted
         FROM model_runs r
         WHERE r.project_id = :project AND r.purpose <> 'preview'
-          AND p.model_run_id = r.id AND p.alignment_version = r.alignment_version AND p.data_row_id = :row
+          AND p.model_run_id = r.id AND p.alignment_version = r.alignment_version
+          AND p.data_row_id = ANY(CAST(:rows AS uuid[]))
     """),
     text("""
         UPDATE row_disagreements d SET submitted = :submitted
         FROM run_comparisons c
-        WHERE c.project_id = :project AND d.comparison_id = c.id AND d.data_row_id = :row
+        WHERE c.project_id = :project AND d.comparison_id = c.id AND d.data_row_id = ANY(CAST(:rows AS uuid[]))
     """),
 )
 
@@ -111,10 +112,13 @@ async def database_time(session: AsyncSession) -> Moment:
     return now
 
 
-async def mark_submitted(session: AsyncSession, data_row: DataRowRow, *, submitted: bool) -> None:
+async def mark_submitted(
+    session: AsyncSession, project_id: UUID, data_row_ids: Sequence[UUID], *, submitted: bool
+) -> None:
     """In everything the review queue finds data rows by."""
     for statement in _MARKS:
-        await session.execute(statement, {"row": data_row.id, "project": data_row.project_id, "submitted": submitted})
+        of = {"rows": list(data_row_ids), "project": project_id, "submitted": submitted}
+        await session.execute(statement, of)
 
 
 async def list_labels(

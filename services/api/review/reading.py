@@ -20,6 +20,7 @@ async def read_review(session: AsyncSession, data_row: DataRowRow) -> DataRowRev
         seconds=review.seconds if review else None,
         submitted_by=review.submitted_by if review else None,
         submitted_at=review.submitted_at if review else None,
+        origin=review.origin if review else None,
         labels=[Label.from_row(row) for row in await queries.list_labels_of(session, data_row)],
         decisions=[Decision.from_row(row) for row in await queries.list_decisions(session, data_row)],
     )

@@ -175,6 +175,9 @@ class Decision(_Shown):
     operation_id: UUID | None = Field(description="the bulk it belongs to")
     decided_by: UUID
     decided_at: datetime
+    origin: dict[str, Any] | None = Field(
+        description="of one that came in by an import: what it was called, who decided it and when"
+    )
 
     @classmethod
     def from_row(cls, row: DecisionRow) -> Self:
@@ -197,5 +200,8 @@ class DataRowReview(_Shown):
     seconds: float | None = Field(description="the time people said they spent on it, added up")
     submitted_by: UUID | None
     submitted_at: datetime | None
+    origin: dict[str, Any] | None = Field(
+        description="while it is as an import left it: who submitted it where it came from, when, and the seconds there"
+    )
     labels: list[Label]
     decisions: list[Decision]

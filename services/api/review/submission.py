@@ -35,9 +35,9 @@ async def submit(work: UnitOfWork, principal: Principal, desk: Desk, pointer: st
     _check_complete(desk, {key: Settled.of_label(label) for key, label in labels.items()}, pointer)
     review = desk.review
     review.state, review.submitted_by, review.submitted_at = "submitted", principal.member_id, review.updated_at
-    review.reserved_by = review.reserved_until = None
+    review.reserved_by = review.reserved_until = review.origin = None
     await work.session.flush()
-    await queries.mark_submitted(work.session, desk.data_row, submitted=True)
+    await queries.mark_submitted(work.session, desk.data_row.project_id, [desk.data_row.id], submitted=True)
     work.emit(DataRowSubmitted(**_about(desk.data_row), revision=review.revision))
 
 
@@ -50,9 +50,9 @@ async def reopen_review(work: UnitOfWork, principal: Principal, data_row_id: UUI
         raise Conflict("the review of this data row is open", code="review_open", extra=extra)
     review.revision += 1
     review.updated_at = await queries.database_time(work.session)
-    review.state, review.submitted_by, review.submitted_at = "open", None, None
+    review.state, review.submitted_by, review.submitted_at, review.origin = "open", None, None, None
     await work.session.flush()
-    await queries.mark_submitted(work.session, desk.data_row, submitted=False)
+    await queries.mark_submitted(work.session, desk.data_row.project_id, [desk.data_row.id], submitted=False)
     work.emit(DataRowReopened(**_about(desk.data_row), revision=review.revision))
     return await read_review(work.session, desk.data_row)
 

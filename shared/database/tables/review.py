@@ -12,6 +12,7 @@ class DataRowReviewRow(Base):
     """`revision` rises with human work only and is the ETag of a data row's decisions.
 
     `state` is open or submitted. `seconds` is the time people say they spent on it, over all their requests.
+    `origin` is set while it is as an import left it: who submitted it where it came from, when, and the seconds there.
     """
 
     __tablename__ = "data_row_reviews"
@@ -27,6 +28,7 @@ class DataRowReviewRow(Base):
     submitted_by: Mapped[UUID | None]
     submitted_at: Mapped[Timestamp | None]
     updated_at: Mapped[CreatedAt]
+    origin: Mapped[Json | None]
 
     __table_args__ = (
         Index(
@@ -48,6 +50,9 @@ class DecisionRow(Base):
     it and lets the one it had replaced stand again. `undone` says that a decision does not stand.
     `operation_id` names the bulk it belongs to, `policy_id` the policy that decided in place of a person. `model_class`
     and `confidence` repeat what was shown, so that measures need not read it.
+
+    `origin` is set on those that came in by an import, of which `decided_by` is who imported: what it was called there,
+    about which pre-label, who decided and when. They name no run, since it is none of this project's.
     """
 
     __tablename__ = "decisions"
@@ -78,6 +83,7 @@ class DecisionRow(Base):
     )
     decided_by: Mapped[UUID]
     decided_at: Mapped[CreatedAt]
+    origin: Mapped[Json | None]
 
     __table_args__ = (
         Index("ix_decisions_data_row_id_id", "data_row_id", "id"),

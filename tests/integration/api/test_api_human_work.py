@@ -19,6 +19,8 @@ from services.api.access.principal import Role
 from services.api.worker import OPERATIONS
 from shared.database.tables import DataRowReviewRow, DecisionRow, LabelRow, ModelRunRow
 from tests.integration.api.desk import BOX
+from tests.integration.api.imports import upload
+from tests.integration.api.restored import exported, plain
 from tests.integration.api.stage import Stage, make_stage
 from tests.integration.api.test_api_realign import ledger
 from tests.support.api import Api
@@ -26,7 +28,7 @@ from tests.support.operations import operating, until_state
 
 pytestmark = pytest.mark.asyncio
 
-_ROWS = 3
+_ROWS, _AFTERWARDS = 3, 5
 _COLUMNS = tuple(column.key for column in DecisionRow.__table__.columns if column.key != "undone")
 
 
@@ -39,6 +41,7 @@ class Chance:
     runs: list[UUID] = field(default_factory=list)
     bulks: list[str] = field(default_factory=list)
     seen: dict[UUID, Any] = field(default_factory=dict)
+    files: list[bytes] = field(default_factory=list)
     made: int = 0
 
     async def human(self) -> None:
@@ -46,7 +49,7 @@ class Chance:
 
     async def machine(self) -> None:
         every = [self.run, self.imported, self.realign, self.undo_run, self.retry, self.bulk, self.bulk, self.undo_bulk]
-        await self.luck.choice(every)()
+        await self.luck.choice([*every, self.export, self.restore])()
 
     async def both(self) -> None:
         await asyncio.gather(self.decide(), self.machine(), self.decide())
@@ -109,6 +112,29 @@ class Chance:
     async def imported(self) -> None:
         """As an import leaves its run: results like those of any other, with purpose `import`."""
         await self._finish(await self.stage.submit(), "import")
+
+    async def export(self) -> None:
+        self.files.append(await exported(self.stage))
+
+    async def restore(self) -> None:
+        """What this project said at some time comes in again: all of it is known, changed since, or deleted."""
+        if self.files:
+            answer = await upload(self.stage, "labels", self.luck.choice(self.files), format="prelabel")
+            assert answer.status_code == 202, answer.text
+            operation_id = UUID(answer.json()["operation_id"])
+            ended = await until_state(
+                self.stage.api.resources.sessions, operation_id, "succeeded", "failed", seconds=60
+            )
+            assert ended.state == "succeeded", ended.problem
+
+    async def moved(self) -> "Chance":
+        """Another project, into which all of this one was imported."""
+        content = await exported(self.stage)
+        there = await make_stage(self.stage.api, await self.stage.api.workspace(), rows=_ROWS)
+        chance = Chance(there, self.luck, files=[content])
+        await chance.restore()
+        assert plain(await exported(there)) == plain(content)
+        return chance
 
     async def _finish(self, run_id: UUID, purpose: str) -> None:
         classes = ("person", "cat")
@@ -193,7 +219,7 @@ class Chance:
             reviews = await session.scalars(select(DataRowReviewRow).where(DataRowReviewRow.project_id == of_project))
             revisions = {review.data_row_id: review.revision for review in reviews}
         self._check_decisions({one.id: one for one in decisions})
-        assert sum(one.operation_id is None for one in decisions) == self.made
+        assert sum(one.operation_id is None and one.origin is None for one in decisions) == self.made
         assert {label.id: _said(label) for label in labels if label.deleted_at is None} == replayed(decisions)
         assert all(one.revision <= revisions[one.data_row_id] for one in decisions)
         for run_id in self.runs:
@@ -206,7 +232,7 @@ class Chance:
         for one in decisions.values():
             after = [other for other in decisions.values() if one.id in {other.replaces, other.undoes}]
             assert not one.undone or after, "only a later decision takes one back"
-            if one.operation_id is None:
+            if one.operation_id is None and one.origin is None:
                 assert all(other.operation_id is None for other in after), "no bulk takes back what a person decided"
 
 
@@ -243,8 +269,14 @@ _STEPS: dict[str, Callable[[Chance], Awaitable[None]]] = {
 async def test_human_work_is_what_people_made_it(api: Api, steps: list[str], seed: int) -> None:
     stage = await make_stage(api, await api.workspace(), rows=_ROWS)
     chance = Chance(stage, random.Random(seed))
-    async with operating(api.resources.sessions, api.resources.signals, OPERATIONS):
+    resources = api.resources
+    async with operating(resources.sessions, resources.signals, OPERATIONS, resources.store):
         await chance.run()
         for step in steps:
             await _STEPS[step](chance)
             await chance.check()
+        moved = await chance.moved()
+        await moved.check()
+        for _ in range(_AFTERWARDS):
+            await moved.human()
+            await moved.check()

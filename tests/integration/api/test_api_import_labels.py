@@ -98,28 +98,3 @@ async def test_a_submitted_data_row_takes_no_more(api: Api, workspace: Workspace
     report, _ = await _labelled(stage, lines([box("000.jpg", "Person"), box("001.jpg", "Person")]))
     assert _statuses(report) == ["failed", "created"]
     assert report[1]["error"]["code"] == "review_submitted"
-
-
-async def test_our_own_export_comes_back_in_another_project_whole(api: Api, workspace: Workspace) -> None:
-    here, there = await make_stage(api, workspace), await make_stage(api, workspace)
-    run_id = await here.finished({0: [("person", 0.9), ("cat", 0.8)]})
-    pre_labels = await here.pages(f"/v1/model-runs/{run_id}/pre-labels")
-    body = {"decisions": [{"pre_label_id": pre_labels[0]["id"], "action": "accept"}]}
-    await api.as_(workspace, Role.LABELER).post(
-        f"/v1/data-rows/{here.rows[0]}/decisions", json=body, headers={"If-Match": '"0"'}
-    )
-    await _labelled(here, lines([{**box("001.jpg", "Person", uuid="x"), "customMetrics": [{"name": "m", "value": 1}]}]))
-    exported = await here.client.get(f"/v1/projects/{here.project}/export")
-    report, result = await _labelled(there, exported.content, format="prelabel")
-    assert result["created"] == 2, report
-    before = await here.pages(f"/v1/projects/{here.project}/labels")
-    after = await there.pages(f"/v1/projects/{there.project}/labels")
-    assert [one["annotation"] for one in after] == [one["annotation"] for one in before]
-    assert {one["feature_schema_id"] for one in after} == {there.features["Person"]}
-    original = next(
-        one["provenance"]["original"] for one in after if one["provenance"]["original"]["source"] != "import"
-    )
-    assert original["model_run_id"] == str(run_id)
-    assert (original["confidence"], original["model_class"]) == (0.9, "person")
-    labelbox = await there.client.get(f"/v1/projects/{there.project}/export", params={"format": "labelbox"})
-    assert '"customMetrics":[{"name":"m","value":1}]' in labelbox.text

@@ -8,6 +8,7 @@ import pytest
 
 from services.api.exchange.formats import FORMATS
 from services.api.exchange.formats.base import Exporting, Importing, Options, Piece, Refusal
+from services.api.exchange.histories import History
 from services.api.exchange.losses import Losses
 from services.api.exchange.rows import LabelledRow, LabelRecord, RowFacts
 from services.api.exchange.vocabulary import Vocabulary
@@ -34,7 +35,7 @@ def _write(vocabulary: Vocabulary, rows: list[LabelledRow]) -> bytes:
     return b"".join([*writer.begin(), *writer.rows(rows), *writer.end()])
 
 
-def _read(vocabulary: Vocabulary, content: bytes, row: RowFacts) -> Iterable[LabelRecord | Refusal]:
+def _read(vocabulary: Vocabulary, content: bytes, row: RowFacts) -> Iterable[LabelRecord | History | Refusal]:
     assert FORMAT.read is not None
     importing = Importing(
         io.BytesIO(content), len(content), "image", "labels", vocabulary, Losses(FORMAT.losses), Options()

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from services.api.exchange.histories import History
 from services.api.exchange.losses import Holds, Losses
 from services.api.exchange.rows import LabelledRow, LabelRecord, RowFacts, What
 from services.api.exchange.vocabulary import Vocabulary
@@ -118,7 +119,7 @@ class Reader(Protocol):
         """In the upload's order; pieces about one data row need not stand together. Raises UnusableUpload."""
         ...
 
-    def records(self, piece: Piece, row: RowFacts) -> Iterable[LabelRecord | Refusal]:
+    def records(self, piece: Piece, row: RowFacts) -> Iterable[LabelRecord | History | Refusal]:
         """What is in it. Raises Refused when none of it can be taken. A piece without records is an empty data row."""
         ...
 

@@ -26,6 +26,7 @@ from services.api.exchange.formats.base import (
     UnusableUpload,
 )
 from services.api.exchange.formats.json_lines import json_lines
+from services.api.exchange.histories import LOSSES, History, provenance_with_ids
 from services.api.exchange.losses import EVERYTHING
 from services.api.exchange.rows import LabelledRow, LabelRecord, RowFacts
 from services.api.exchange.vocabulary import Vocabulary
@@ -159,7 +160,6 @@ class PrelabelReader:
                 case "end":
                     ended = True
                 case "data_row":
-                    self._count_left(item)
                     yield _piece(last, item)
                 case other:
                     yield Refusal(
@@ -170,8 +170,10 @@ class PrelabelReader:
                 last + 1, Refused("cut_off", "the file has no last line of type end, so some of it is missing")
             )
 
-    def records(self, piece: Piece, row: RowFacts) -> Iterable[LabelRecord | Refusal]:
+    def records(self, piece: Piece, row: RowFacts) -> Iterable[LabelRecord | History | Refusal]:
         del row
+        if self._importing.what == "labels":
+            yield from self._history(piece)
         sent = piece.raw.get("labels", [])
         if not isinstance(sent, list):
             raise Refused("not_a_list", "this should be an array", "/labels")
@@ -187,13 +189,19 @@ class PrelabelReader:
             except Refused as refused:
                 yield Refusal(piece.place, refused, _id_of(one))
 
-    def _count_left(self, item: Mapping[str, Any]) -> None:
-        """A label says in its provenance how it was decided; a decision that left none has no place here."""
-        decisions = item.get("decisions")
-        if isinstance(decisions, list) and self._importing.what == "labels":
-            left = sum(not (isinstance(one, dict) and one.get("label_id")) for one in decisions)
-            if left:
-                self._importing.losses.count("decisions", "decisions_without_label", left)
+    def _history(self, piece: Piece) -> Iterator[History | Refusal]:
+        """All of it, or why none of it is taken; the labels are taken without it."""
+        try:
+            sent = {name: value for name in ("review", "decisions") if (value := piece.raw.get(name))}
+            history = History.model_validate(sent)
+            if history.says_something:
+                yield history.with_ids(self._ids)
+        except ValidationError as error:
+            first = field_errors(error.errors(include_url=False, include_input=False, include_context=False), {})[0]
+            yield Refusal(piece.place, Refused("invalid_history", f"{first.pointer}: {first.detail}", "/decisions"))
+        except (KeyError, ValueError) as error:
+            detail = f"the ontology has no feature or option {error.args[0]}, which its decisions name"
+            yield Refusal(piece.place, Refused("unknown_feature", detail, "/decisions"))
 
     def _learn(self, header: Mapping[str, Any]) -> None:
         if header.get("version") != VERSION:
@@ -233,7 +241,7 @@ class PrelabelReader:
             answers=answers,
             confidence=sent.confidence,
             model_class=sent.model_class,
-            provenance=sent.provenance,
+            provenance=provenance_with_ids(sent.provenance, self._ids) if sent.provenance else {},
             extras=sent.extras,
         )
 
@@ -272,8 +280,8 @@ FORMAT = ExchangeFormat(
     media_type="application/x-ndjson",
     suffix="ndjson",
     projects=frozenset({"image", "text"}),
-    holds={**EVERYTHING, "decisions": ("decisions_without_label",)},
-    losses={"decisions_without_label": "a rejection does not come in: it is about a run of the project it left"},
+    holds={**EVERYTHING, "decisions": tuple(LOSSES)},
+    losses=LOSSES,
     write=PrelabelWriter,
     read=PrelabelReader,
     takes=("application/x-ndjson", "application/jsonl"),

@@ -4,17 +4,19 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.exchange.formats.base import Refused
+from services.api.exchange.imports.content import content
 from services.api.exchange.imports.order import ImportGround, opened
 from services.api.exchange.imports.reading import Reading
 from services.api.exchange.imports.report import Tally, line, refused_line
+from services.api.exchange.imports.restoring import Hand, Restoring, restoring
 from services.api.exchange.imports.settling import Settling
 from services.api.exchange.imports.spill import Record, Spill
 from services.api.projects.queries import hold_project
@@ -26,7 +28,8 @@ from shared.ids import new_id
 from shared.operations import RunningOperation
 
 _RECORDS_A_STEP = 5_000
-_EMPTY = 2
+_LABEL, _HISTORY = 8, 3
+"""Lengths of records; a shorter one says that a data row has nothing."""
 _COLUMNS = (
     *("id", "workspace_id", "project_id", "data_row_id", "feature_schema_id", "annotation", "classifications"),
     *("provenance", "extras", "external_id", "created_by", "created_at", "updated_at"),
@@ -64,15 +67,17 @@ async def import_labels(operation: RunningOperation) -> None:
         with Spill(ground.size) as spill:
             reading = Reading(operation, ground.project, ground.reader, settling.take, spill)
             await reading.run(ground.report)
-            await _Adding(operation, ground, reading.tally).run(spill)
+            await _Adding(operation, ground, settling, reading.tally).run(spill)
 
 
 @dataclass(slots=True)
 class _Adding:
     operation: RunningOperation
     ground: ImportGround
+    settling: Settling
     tally: Tally
     counts: Counter[str] = field(default_factory=Counter)
+    decisions: Counter[str] = field(default_factory=Counter)
 
     async def run(self, spill: Spill) -> None:
         part = 0
@@ -89,7 +94,7 @@ class _Adding:
             held = await hold_project(work.session, project.workspace_id, project.id)
             if held.ontology_version != self.ground.project.ontology_version:
                 raise Unavailable("the ontology has changed meanwhile; the upload is read again")
-            rows = sorted({UUID(bytes=record[0]) for record in records})
+            rows = sorted({UUID(bytes=record[0]) for record in records if len(record) in {_LABEL, _HISTORY}})
             states = await _lock_reviews(work, self.ground, rows)
             now = (await work.session.execute(select(func.clock_timestamp()))).scalar_one()
             adding = _Portion(await _known(work.session, self.ground, records), await _claims(work, self.ground, rows))
@@ -99,23 +104,37 @@ class _Adding:
             if made:
                 driver = await driver_of(work.session)
                 await driver.copy_records_to_table("labels", records=made, columns=_COLUMNS)
-                touched = sorted({label[0] for _, label in adding.made})
-                await work.session.execute(_RAISE, {"workspace": of[0], "ids": touched, "now": now})
-            await self.ground.report.bucket(part, lines)
+            restored = await self._restore(work, records, now)
+            raised = {label[0] for _, label in adding.made} - restored.data_rows
+            await work.session.execute(_RAISE, {"workspace": of[0], "ids": sorted(raised), "now": now})
+            await self.ground.report.bucket(part, lines + restored.lines)
             self.counts.update(adding.counts)
             await self.operation.report(work, sum(self.counts.values()), self.tally.read, "storing")
+
+    async def _restore(self, work: UnitOfWork, records: Sequence[Record], now: datetime) -> Restoring:
+        """The labels are there already."""
+        histories = [record for record in records if len(record) == _HISTORY]
+        hand = Hand(self.ground, self.settling.required(), self.settling.about, self.operation.claim.created_by, now)
+        restored = await restoring(work.session, hand, histories)
+        if histories:
+            await asyncio.to_thread(restored.take)
+            await restored.write(work.session)
+            self.decisions.update(restored.counts)
+        return restored
 
     def _result(self) -> dict[str, Any]:
         failed = self.tally.refused + self.counts["failed"]
         statuses = {name: self.counts[name] for name in ("created", "unchanged", "conflict", "deleted")}
         losses = [one.model_dump() for one in self.ground.losses.listed()]
-        return {"read": self.tally.read, **statuses, "failed": failed, "errors": self.tally.errors, "losses": losses}
+        decisions = {name: self.decisions[name] for name in ("created", "unchanged", "left_out")}
+        return {"read": self.tally.read, **statuses, "failed": failed, "errors": self.tally.errors,
+                "decisions": decisions, "losses": losses}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     id: UUID
-    content: tuple[Any, ...]
+    said: tuple[Any, ...]
     deleted: bool
 
 
@@ -132,14 +151,14 @@ class _Portion:
     counts: Counter[str] = field(default_factory=Counter)
 
     def decide(self, records: Sequence[Record], states: dict[UUID, str]) -> list[bytes]:
-        return [self._decide(record, states) for record in records if len(record) > _EMPTY]
+        return [self._decide(record, states) for record in records if len(record) == _LABEL]
 
     def _decide(self, record: Record, states: dict[UUID, str]) -> bytes:
         row, place, own_id, feature, annotation, answers, provenance, extras = record
         row_id, feature_id = UUID(bytes=row), UUID(bytes=feature)
-        known, content = self.known.get(own_id), _content(row_id, feature_id, annotation, answers)
+        known, said = self.known.get(own_id), (row_id, *content(feature_id, annotation, answers))
         if known is not None:
-            status = "deleted" if known.deleted else "unchanged" if known.content == content else "conflict"
+            status = "deleted" if known.deleted else "unchanged" if known.said == said else "conflict"
             self.counts[status] += 1
             return line(place, status, id=own_id, data_row_id=row_id, label_id=known.id)
         claims = {(feature_id, one) for one in ANNOTATION.validate_json(annotation).claims()}
@@ -149,7 +168,7 @@ class _Portion:
             return refused_line(place, own_id, error)
         label_id = new_id()
         self.claims[row_id] |= claims
-        self.known[own_id] = _Known(label_id, content, deleted=False)
+        self.known[own_id] = _Known(label_id, said, deleted=False)
         self.made.append((label_id, (row_id, feature_id, annotation, answers, provenance, extras, own_id)))
         self.counts["created"] += 1
         return line(place, "created", id=own_id, data_row_id=row_id, label_id=label_id)
@@ -162,18 +181,10 @@ class _Portion:
         return None
 
 
-def _content(row_id: UUID, feature_id: UUID, annotation: str, answers: str) -> tuple[Any, ...]:
-    """Comparable with what the database gives back, whose JSON has an order of its own."""
-    return row_id, feature_id, ANNOTATION.validate_json(annotation), sorted(_listed(answers))
-
-
-def _listed(answers: str) -> list[str]:
-    return [orjson.dumps(one, option=orjson.OPT_SORT_KEYS).decode() for one in orjson.loads(answers)]
-
-
 def _portions(chunks: Iterable[Sequence[Record]]) -> list[list[Record]]:
-    """By data row, so that locks are taken in order; a data row may be cut."""
-    records = sorted((record for chunk in chunks for record in chunk), key=lambda record: record[0])
+    """By data row, so that locks are taken in order; a data row may be cut, and its history comes last."""
+    found = (record for chunk in chunks for record in chunk)
+    records = sorted(found, key=lambda record: (record[0], len(record) == _HISTORY))
     return [records[at : at + _RECORDS_A_STEP] for at in range(0, len(records), _RECORDS_A_STEP)]
 
 
@@ -185,13 +196,13 @@ async def _lock_reviews(work: UnitOfWork, ground: ImportGround, rows: Sequence[U
 
 
 async def _known(session: AsyncSession, ground: ImportGround, records: Sequence[Record]) -> dict[str, _Known]:
-    names = list({record[2] for record in records if len(record) > _EMPTY})
+    names = list({record[2] for record in records if len(record) == _LABEL})
     driver = await driver_of(session)
     of = (ground.project.workspace_id, ground.project.id)
     known: dict[str, _Known] = {}
     for row in await driver.fetch(_KNOWN, *of, names, [one for one in map(_uuid, names) if one is not None]):
-        content = _content(row["data_row_id"], row["feature_schema_id"], row["annotation"], row["classifications"])
-        found = _Known(row["id"], content, row["deleted_at"] is not None)
+        said = content(row["feature_schema_id"], row["annotation"], row["classifications"])
+        found = _Known(row["id"], (row["data_row_id"], *said), row["deleted_at"] is not None)
         known[str(row["id"])] = found
         if row["external_id"]:
             known[row["external_id"]] = found

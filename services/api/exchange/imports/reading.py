@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from services.api.exchange import queries
 from services.api.exchange.formats.base import (
@@ -18,6 +18,7 @@ from services.api.exchange.formats.base import (
     Refused,
     UnusableUpload,
 )
+from services.api.exchange.histories import History
 from services.api.exchange.imports.report import Report, Tally
 from services.api.exchange.imports.spill import Record, Spill
 from services.api.exchange.rows import LabelRecord, RowFacts
@@ -27,8 +28,8 @@ from shared.operations import RunningOperation
 
 _PIECES_AT_ONCE = 5_000
 
-Take: TypeAlias = Callable[[Piece, RowFacts, LabelRecord | None], Record]
-"""What is spilled of a record, or of a data row that is said to have none. Raises Refused."""
+Take: TypeAlias = Callable[[Piece, RowFacts, Any], Record]
+"""What is spilled of a record, or of a data row that is said to have none (None). Raises Refused."""
 
 
 @dataclass(slots=True)
@@ -77,6 +78,9 @@ class Reading:
         found = 0
         try:
             for entry in self.reader.records(piece, row):
+                if isinstance(entry, History):
+                    self.spill.add(self.take(piece, row, entry))
+                    continue
                 found += 1
                 self._take(piece, row, entry)
             if not found:

@@ -1,20 +1,22 @@
 """Labels that come in: whether each fits the ontology and its data row, and what is spilled of it."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from services.api.exchange.formats.base import Piece, Refused
+from services.api.exchange.histories import History
 from services.api.exchange.imports.spill import Record
+from services.api.exchange.provenance import wrapped
 from services.api.exchange.rows import LabelRecord, RowFacts
 from services.api.exchange.vocabulary import Vocabulary
 from services.api.review.fitting import Ground
 from services.api.review.settled import Settled
 from shared.errors import Problems
-from shared.ontology import features
+from shared.ontology import features, required_ids
 
 _LONGEST_ID = 500
 
@@ -31,10 +33,19 @@ class Settling:
         removed = {one.id for one in self.vocabulary.removed if one.id is not None}
         self._ground = Ground(features=present, removed=removed, required=set(), canvas=None)
 
-    def take(self, piece: Piece, row: RowFacts, record: LabelRecord | None) -> Record:
-        """(data row, place, id, feature, annotation, answers, provenance, extras). Raises Refused."""
+    def required(self) -> Ground:
+        """With what the ontology requires before a review is submitted."""
+        return replace(self._ground, required=required_ids(self.vocabulary.ontology))
+
+    def take(self, piece: Piece, row: RowFacts, record: LabelRecord | History | None) -> Record:
+        """(data row, place, id, feature, annotation, answers, provenance, extras), or (data row, place, history).
+
+        Raises Refused.
+        """
         if record is None:
             return (row.id.bytes, piece.place)
+        if isinstance(record, History):
+            return (row.id.bytes, piece.place, record.model_dump_json())
         feature_id = record.feature_schema_id
         if feature_id is None:
             raise Refused("unknown_feature", f"the ontology has no feature {str(record.model_class)[:200]!r}")
@@ -64,8 +75,8 @@ class Settling:
             raise Refused(first.code, first.detail, first.pointer)
 
     def _provenance(self, record: LabelRecord) -> dict[str, Any]:
-        said = {"confidence": record.confidence, "model_class": record.model_class, "original": record.provenance}
-        return {"source": "import", **self.about, **{name: value for name, value in said.items() if value}}
+        said = {"confidence": record.confidence, "model_class": record.model_class}
+        return {**wrapped(record.provenance, self.about), **{name: value for name, value in said.items() if value}}
 
 
 def _of_content(row_id: UUID, feature_id: UUID, annotation: str, answers: str) -> str:
