@@ -134,6 +134,15 @@ class ObjectStore:
                 async with _reaching(_LONGEST_CALL_SECONDS):
                     await self._store.delete_async(key)
 
+    async def remove_unfinished(self, folder: str, before: datetime) -> int:
+        """What processes that died were storing in it, last written before; says how much that was.
+
+        Of a store that is a folder here, where nothing else finds it. A bucket has rules of its own for that.
+        """
+        if self._folder is None:
+            return 0
+        return await asyncio.to_thread(_remove_unfinished, self._folder / folder, before.timestamp())
+
     async def check(self) -> None:
         """Whether it is there and answers, whatever lies in it. Raises Unavailable."""
         if self._folder is not None and not await asyncio.to_thread(self._folder.is_dir):
@@ -183,6 +192,16 @@ def _can_exist(key: str) -> bool:
 def _local(folder: Path) -> LocalStore:
     folder.mkdir(parents=True, exist_ok=True)
     return LocalStore(folder)
+
+
+def _remove_unfinished(folder: Path, before: float) -> int:
+    removed = 0
+    for path in folder.rglob("*#*"):
+        with suppress(FileNotFoundError):
+            if path.name.rpartition("#")[2].isdigit() and path.stat().st_mtime < before:
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def uri_of(key: str) -> str:

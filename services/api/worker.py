@@ -4,6 +4,7 @@ To add a kind: name it in `shared/contracts/operations.py`, write its handler in
 """
 
 import asyncio
+import gc
 from collections.abc import Mapping
 
 import uvloop
@@ -43,10 +44,13 @@ OPERATIONS: Mapping[str, Handler] = {
 """Every kind the api's workers run. A handler works in steps; see `shared.operations.RunningOperation`."""
 
 ACTOR = "service:operations"
+_OBJECTS_UNTIL_COLLECTION = 50_000
 
 
 async def main() -> None:
     settings = WorkerSettings()
+    # Imports make ten thousands of objects at a time, none in a cycle: looking for one costs more than making them.
+    gc.set_threshold(_OBJECTS_UNTIL_COLLECTION, 20, 20)
     configure_logging(settings, "operations")
     configure_tracing(settings, "operations")
     engine = create_engine(settings, "prelabel-operations")

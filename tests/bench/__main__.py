@@ -15,6 +15,7 @@ from tests.bench import (
     exchange,
     instant_model,
     long_run,
+    million,
     paging,
     preview_under_load,
     previews,
@@ -56,6 +57,7 @@ BENCHES: dict[str, Callable[[], Awaitable[Measurement]]] = {
     "import_data_rows": exchange.measure_data_rows,
     "import_predictions": exchange.measure_predictions,
     "export": exchange.measure_export,
+    "import_million": million.measure,
 }
 
 

@@ -7,7 +7,7 @@ from services.api.access.principal import Principal
 from services.api.etags import check_revision
 from services.api.model_runs import queries
 from services.api.model_runs.basis import find_ground
-from services.api.model_runs.realigning import Present, realigned
+from services.api.model_runs.realigning import Present, realigned, with_thresholds
 from services.api.model_runs.schemas import AlignmentUpdate
 from services.api.projections.operation import KIND, Realignment, emit_realigned
 from services.api.projections.reproject import add_version, reproject
@@ -41,9 +41,12 @@ async def realign_model_run(
     check_revision(change.expected, run.alignment_version)
     await _check_ended(work, run)
     present = await read_alignment(work.session, run)
-    configuration = RunConfiguration.model_validate(run.configuration)
-    ground = await find_ground(work.session, project, configuration.card)
-    entries = realigned(Present(present, configuration.criteria), change.wanted, ground)
+    if run.configuration:
+        configuration = RunConfiguration.model_validate(run.configuration)
+        ground = await find_ground(work.session, project, configuration.card)
+        entries = realigned(Present(present, configuration.criteria), change.wanted, ground)
+    else:
+        entries = with_thresholds(present, change.wanted)
     if entries == present.entries:
         return run
     if run.detections > at_once:
@@ -61,8 +64,6 @@ async def _check_ended(work: UnitOfWork, run: ModelRunRow) -> None:
             code="run_not_ended",
             extra={"state": run.state, "allowed": sorted(TERMINAL_STATES)},
         )
-    if not run.configuration:
-        raise Conflict("predictions made elsewhere have no model whose classes could be aligned", code="no_model")
     under_way = await queries.find_realignment(work.session, run)
     if under_way is not None:
         raise Conflict(

@@ -7,7 +7,7 @@ from services.api.model_runs.checks import Aligning, Ground, check_alignment
 from services.api.model_runs.schemas import AlignmentEntryCreate, AlignmentUpdate
 from services.api.pointers import escape
 from shared.alignment import Alignment, AlignmentEntry
-from shared.errors import Problems
+from shared.errors import Conflict, Problems
 
 _REFUSED = "the alignment cannot be changed like this"
 
@@ -41,6 +41,29 @@ def realigned(present: Present, wanted: AlignmentUpdate, ground: Ground) -> tupl
         problems.add(error.pointer if in_body else "", error.code, detail)
     problems.raise_if_any(_REFUSED, code="invalid_alignment")
     return checked
+
+
+def with_thresholds(present: Alignment, wanted: AlignmentUpdate) -> tuple[AlignmentEntry, ...]:
+    """Of predictions made elsewhere, whose classes are features by name. Raises Conflict or Unprocessable."""
+    if wanted.alignment is not None:
+        detail = "predictions made elsewhere are shown for the features that their classes are named like"
+        raise Conflict(f"{detail}; only thresholds can be changed", code="no_model")
+    problems, thresholds = Problems(), dict(wanted.thresholds or {})
+    aligned = {entry.model_class for entry in present.entries}
+    for model_class in sorted(thresholds.keys() - aligned):
+        pointer = f"/thresholds/{escape(model_class)}"
+        problems.add(pointer, "class_not_aligned", "no entry of the alignment is about this class")
+    sent = {f"/thresholds/{escape(name)}": value for name, value in thresholds.items()}
+    for pointer, value in {"/threshold": wanted.threshold, **sent}.items():
+        if value is not None and not 0 <= value <= 1:
+            problems.add(pointer, "threshold_out_of_range", "a threshold lies between 0 and 1")
+    problems.raise_if_any(_REFUSED, code="invalid_alignment")
+    general = {name: wanted.threshold for name in aligned if wanted.threshold is not None}
+    chosen = {**general, **thresholds}
+    return tuple(
+        entry.model_copy(update={"threshold": chosen.get(entry.model_class, entry.threshold)})
+        for entry in present.entries
+    )
 
 
 def as_sent(entry: AlignmentEntry) -> AlignmentEntryCreate:

@@ -36,6 +36,25 @@ CVAT = [
     {"name": "rainy", "type": "tag", "attributes": []},
     {"name": "body", "type": "skeleton"},
 ]  # fmt: skip
+CVAT_EXPORTED = [
+    {"name": "car", "type": "any", "color": "#ff0000", "attributes": [
+        {"name": "make", "input_type": "select", "mutable": True, "default_value": "a", "values": ["a", "b & c"]},
+        {"name": "note", "input_type": "text", "mutable": False, "default_value": "", "values": []},
+    ]},
+    {"name": "rainy", "type": "tag", "attributes": []},
+]  # fmt: skip
+CVAT_XML = """<?xml version="1.0" encoding="utf-8"?>
+<annotations><version>1.1</version><meta><job><id>1</id><labels>
+  <label><name>car</name><color>#ff0000</color><type>any</type><attributes>
+    <attribute><name>make</name><mutable>True</mutable><input_type>select</input_type>
+      <default_value>a</default_value><values>a
+b &amp; c</values></attribute>
+    <attribute><name>note</name><mutable>False</mutable><input_type>text</input_type>
+      <default_value></default_value><values></values></attribute>
+  </attributes></label>
+  <label><name>rainy</name><color></color><type>tag</type><attributes></attributes></label>
+</labels></job></meta>
+<image id="0" name="a.jpg"><box label="car" xtl="1" ytl="1" xbr="2" ybr="2"/></image></annotations>"""
 COCO = {
     "categories": [{"id": 1, "name": "cat", "supercategory": "animal"}, {"id": 2, "name": "pose", "keypoints": ["a"]}]
 }
@@ -45,7 +64,7 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "
 async def _import(
     client: httpx2.AsyncClient, project: str, name: str, content: bytes, etag: str = '"0"'
 ) -> httpx2.Response:
-    kind = "application/xml" if name == "label_studio" else "application/json"
+    kind = "application/xml" if content.startswith(b"<") else "application/json"
     return await client.post(
         f"/v1/projects/{project}/ontology/import",
         params={"format": name},
@@ -110,9 +129,22 @@ async def test_cvat_and_coco(api: Api, workspace: Workspace) -> None:
     assert {one["code"] for one in found["losses"]} == {"supercategory_dropped", "keypoints_dropped"}
 
 
+async def test_cvat_labels_come_as_the_xml_of_an_export_too(api: Api, workspace: Workspace) -> None:
+    client = api.as_(workspace)
+    as_json = (await _import(client, await _project(client), "cvat", orjson.dumps(CVAT_EXPORTED))).json()
+    answer = await _import(client, await _project(client), "cvat", CVAT_XML.encode())
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert _shape(found["tools"]) == _shape(as_json["tools"])
+    assert _shape(found["classifications"]) == _shape(as_json["classifications"])
+    assert {one["code"] for one in found["losses"]} == {"default_dropped", "mutable_dropped", "type_guessed"}
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
+        ("cvat", BOMB.encode()),
+        ("cvat", b"<annotations><meta/></annotations>"),
         ("label_studio", BOMB.encode()),
         ("label_studio", b"<View"),
         ("labelbox", b"{"),

@@ -189,3 +189,25 @@ async def test_withheld_rows_keep_their_predictions_apart(api: Api, workspace: W
         f"/v1/projects/{stage.project}/export", params={"what": "pre_labels", "run": run["id"]}
     )
     assert orjson.loads(exported.content.splitlines()[-1])["labels"] == 40 - withheld
+
+
+async def test_thresholds_of_an_import_change_what_it_shows(api: Api, workspace: Workspace) -> None:
+    stage = await make_stage(api, workspace)
+    content = lines([box("000.jpg", "Person", confidence=0.3), box("001.jpg", "Person", confidence=0.8)])
+    submitted, _ = await _predicted(stage, content)
+    path = f"/v1/model-runs/{submitted['model_run_id']}"
+
+    async def change(body: dict[str, Any], version: int) -> Any:
+        return await stage.client.patch(f"{path}/alignment", json=body, headers={"If-Match": f'"{version}"'})
+
+    answer = await change({"threshold": 0.5}, 1)
+    assert (answer.status_code, answer.json()["alignment_version"]) == (200, 2), answer.text
+    assert [one["confidence"] for one in await stage.pages(f"{path}/pre-labels")] == [0.8]
+    answer = await change({"threshold": 0.9, "thresholds": {"Person": 0.1}}, 2)
+    assert answer.status_code == 200, answer.text
+    assert len(await stage.pages(f"{path}/pre-labels")) == 2
+    answer = await change({"threshold": 7, "thresholds": {"Nobody": 0.1}}, 3)
+    assert [one["code"] for one in answer.json()["errors"]] == ["class_not_aligned", "threshold_out_of_range"]
+    entry = stage.entry("Person", "Cats")
+    answer = await change({"alignment": {"entries": [entry]}}, 3)
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_model")

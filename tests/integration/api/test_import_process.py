@@ -55,6 +55,40 @@ async def test_a_killed_worker_costs_nothing_and_memory_stays_flat(
     assert peak < _MOST_MB
 
 
+async def test_a_killed_worker_leaves_labels_and_bulks_to_the_next(
+    api: Api, workspace: Workspace, api_servers: tuple[str, str], tmp_path: Path
+) -> None:
+    stage = await make_stage(api, workspace)
+    await _add_rows(stage, _SMALL // _A_ROW)
+    environment = _environment(api_servers, tmp_path / "objects")
+    async with _worker(environment) as first:
+        predicted = await _submit(stage, _SMALL)
+        await _until(stage, predicted, lambda found: found["state"] == "succeeded")
+        labels = await _submit(stage, _SMALL, "labels")
+        await _until(stage, labels, lambda found: found["progress"]["stage"] == "storing")
+        first.kill()
+        await first.wait()
+    async with _worker(environment) as second:
+        ended = await _until(stage, labels, lambda found: found["state"] == "succeeded")
+        body = {"action": "accept", "model_run_id": predicted["model_run_id"]}
+        answer = await stage.client.post(f"/v1/projects/{stage.project}/decisions/bulk", json=body)
+        bulk = {"operation_id": answer.json()["id"]}
+        await _until(stage, bulk, lambda found: found["progress"]["done"] > 0 or found["state"] == "succeeded")
+        second.kill()
+        await second.wait()
+    async with _worker(environment):
+        await _until(stage, bulk, lambda found: found["state"] == "succeeded")
+    assert ended["result"]["created"] + ended["result"]["unchanged"] == _SMALL
+    async with api.resources.sessions() as session:
+        of_project = {"project": stage.project}
+        by_source = text("SELECT provenance ->> 'source', count(*) FROM labels WHERE project_id = :project GROUP BY 1")
+        assert dict((await session.execute(by_source, of_project)).all()) == {"import": _SMALL, "model_run": _SMALL}
+        decisions = text(
+            "SELECT count(*), count(DISTINCT (data_row_id, ordinal)) FROM decisions WHERE project_id = :project"
+        )
+        assert (await session.execute(decisions, of_project)).one() == (_SMALL, _SMALL)
+
+
 async def _add_rows(stage: Stage, rows: int) -> None:
     async with stage.api.resources.sessions.begin() as session:
         made = {"workspace": stage.workspace.id, "project": stage.project, "rows": rows}
@@ -75,7 +109,7 @@ async def _add_rows(stage: Stage, rows: int) -> None:
         )
 
 
-async def _submit(stage: Stage, predictions: int) -> dict[str, Any]:
+async def _submit(stage: Stage, predictions: int, what: str = "predictions") -> dict[str, Any]:
     """Each data row's predictions far apart, so that none may be thought to be complete when it is seen."""
     rows = predictions // _A_ROW
     content = b"".join(
@@ -83,7 +117,8 @@ async def _submit(stage: Stage, predictions: int) -> dict[str, Any]:
         b'"bbox":{"left":1.5,"top":2,"width":30,"height":%d}}\n' % (n % rows + 1, n // rows + 1)
         for n in range(predictions)
     )
-    answer = await upload(stage, "predictions", content, source=f"of {predictions}")
+    of = {"source": f"of {predictions}"} if what == "predictions" else {}
+    answer = await upload(stage, what, content, **of)
     assert answer.status_code == 202, answer.text
     submitted: dict[str, Any] = answer.json()
     return submitted

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import shared.egress
-from shared.egress import ContentUnavailable, Egress
+from shared.egress import ContentUnavailable, Egress, HostRules
 from shared.settings import EgressSettings
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -201,3 +201,14 @@ async def test_a_host_that_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(ContentUnavailable) as failed:
         await fetched(drips)
     assert failed.value.code == "fetch_failed"
+
+
+@pytest.mark.parametrize("path", ["", "a.jpg", "a/b-c_d~e/../f.jpg", "a.jpg?size=1", "%00", "@a", "x" * 3_000])
+@pytest.mark.parametrize(
+    "host", ["images.example.org", "evil.example.com", "xn--zz", "..", "-", "a..b", "2130706433", "x" * 300]
+)
+async def test_a_plain_path_decides_nothing(host: str, path: str) -> None:
+    rules = HostRules.of(
+        [host, "images.example.org"] if host != "evil.example.com" else ["images.example.org"], private=False
+    )
+    assert rules.allows(f"https://{host}/{path}") == rules._allows(f"https://{host}/{path}")

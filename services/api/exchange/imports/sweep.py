@@ -30,7 +30,8 @@ async def sweep(store: ObjectStore, kept: timedelta) -> int:
     async for found in store.list(FOLDER):
         folder = "/".join(found.key.split("/")[:3])
         newest[folder] = max(newest.get(folder, found.changed_at), found.changed_at)
-    old = [folder for folder, changed_at in newest.items() if changed_at < datetime.now(UTC) - kept]
+    before = datetime.now(UTC) - kept
+    old = [folder for folder, changed_at in newest.items() if changed_at < before]
     for folder in old:
         await store.remove_folder(folder)
-    return len(old)
+    return len(old) + await store.remove_unfinished(FOLDER, before)

@@ -1,9 +1,14 @@
-"""CVAT's labels as JSON, as its constructor of labels shows them raw: each with its type and attributes."""
+"""CVAT's labels, each with its type and attributes: as JSON, which its constructor shows raw, or the XML of an export.
 
-from collections.abc import Mapping
+An export has them in its `meta`, so a whole `annotations.xml` may be sent.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, fromstring
 
 from services.api.exchange.formats.base import UnusableUpload
 from services.api.exchange.ontologies.base import OntologyFormat, ReadingOntology
@@ -19,6 +24,7 @@ _TOOLS: Mapping[str, str] = {
     "mask": "mask",
     "ellipse": "polygon",
 }
+_BOM = b"\xef\xbb\xbf"
 _LOSSES: Mapping[str, str] = {
     "type_guessed": "a label of any type is a bounding box here",
     "ellipse_is_polygon": "there are no ellipses here; they are polygons",
@@ -32,11 +38,8 @@ _LOSSES: Mapping[str, str] = {
 def read(reading: ReadingOntology) -> Ontology:
     if reading.media_type != "image":
         raise UnusableUpload("does_not_fit_media_type", "CVAT is for image projects")
-    try:
-        sent = orjson.loads(reading.content)
-    except orjson.JSONDecodeError as error:
-        raise UnusableUpload("malformed_json", f"the labels are not JSON: {error}"[:300]) from error
-    labels = objects(sent.get("labels") if isinstance(sent, dict) else sent, "labels")
+    content = reading.content.removeprefix(_BOM).lstrip()
+    labels = _of_xml(reading, content) if content.startswith(b"<") else _of_json(content)
     names = Names()
     tools, classifications = [], []
     for one in labels:
@@ -48,6 +51,44 @@ def read(reading: ReadingOntology) -> Ontology:
         else:
             reading.losses.count(f"label of type {kind[:50]}", "label_not_supported")
     return Ontology.model_validate({"tools": tools, "classifications": classifications})
+
+
+def _of_json(content: bytes) -> Sequence[Mapping[str, Any]]:
+    try:
+        sent = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise UnusableUpload("malformed_json", f"the labels are not JSON: {error}"[:300]) from error
+    return objects(sent.get("labels") if isinstance(sent, dict) else sent, "labels")
+
+
+def _of_xml(reading: ReadingOntology, content: bytes) -> Sequence[Mapping[str, Any]]:
+    try:
+        root = fromstring(content, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise UnusableUpload("malformed_xml", f"the labels are not XML that is taken: {error}"[:300]) from error
+    found = [label for labels in root.iter("labels") for label in labels.iter("label")]
+    if not found:
+        raise UnusableUpload("labels_missing", "there are no labels in it")
+    points = [one for one in found if one.findtext("parent")]
+    if points:
+        reading.losses.count("label of a skeleton", "label_not_supported", len(points))
+    return [_label(one) for one in found if one not in points]
+
+
+def _label(element: Any) -> dict[str, Any]:
+    """As it stands in JSON."""
+    sent = {part.tag: part.text or "" for part in element if part.tag != "attributes"}
+    return {
+        **sent,
+        "type": sent.get("type") or "any",
+        "attributes": [_attribute(one) for one in element.iter("attribute")],
+    }
+
+
+def _attribute(element: Any) -> dict[str, Any]:
+    sent = {part.tag: part.text or "" for part in element}
+    values = [value for value in sent.get("values", "").splitlines() if value]
+    return {**sent, "values": values, "mutable": sent.get("mutable", "").lower() == "true"}
 
 
 def _tool(reading: ReadingOntology, sent: Mapping[str, Any], names: Names, kind: str) -> dict[str, Any]:
@@ -97,4 +138,6 @@ def _answer(reading: ReadingOntology, kind: str, values: Any, name: str) -> dict
     return {"type": "free_text"}
 
 
-FORMAT = OntologyFormat("cvat", "CVAT labels (JSON)", ("application/json",), _LOSSES, read)
+FORMAT = OntologyFormat(
+    "cvat", "CVAT labels (JSON or XML)", ("application/json", "application/xml", "text/xml"), _LOSSES, read
+)
