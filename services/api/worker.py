@@ -47,10 +47,14 @@ ACTOR = "service:operations"
 _OBJECTS_UNTIL_COLLECTION = 50_000
 
 
+def collect_seldom() -> None:
+    """Imports make ten thousands of objects at a time, none in a cycle: looking for one costs more than making them."""
+    gc.set_threshold(_OBJECTS_UNTIL_COLLECTION, 20, 20)
+
+
 async def main() -> None:
     settings = WorkerSettings()
-    # Imports make ten thousands of objects at a time, none in a cycle: looking for one costs more than making them.
-    gc.set_threshold(_OBJECTS_UNTIL_COLLECTION, 20, 20)
+    collect_seldom()
     configure_logging(settings, "operations")
     configure_tracing(settings, "operations")
     engine = create_engine(settings, "prelabel-operations")

@@ -23,7 +23,7 @@ import httpx2
 
 from deploy.local.control import StackProcess
 from deploy.local.stack import ROOT, StackOptions
-from services.api.worker import OPERATIONS
+from services.api.worker import OPERATIONS, collect_seldom
 from shared.lifecycle import settle_heap
 from tests.bench.measure import Measurement, Pairs, in_turns, machine
 from tests.support.api import Api, api_settings, running_api
@@ -163,6 +163,7 @@ async def measure_predictions() -> Measurement:
         raw = RawCopy(bench.driver, ("row_outcomes", "detections", "row_projections"))
         await raw.read(f"model_run_id = '{run_id}'")
         settle_heap()
+        collect_seldom()  # as the worker does, which is in this process here
 
         async def ours() -> float:
             return (await bench.predict(project, content, _PREDICTIONS))[0]

@@ -136,10 +136,10 @@ def _process(module: str, environment: dict[str, str]) -> Iterator["subprocess.P
 
 
 async def _until_ready(client: httpx2.AsyncClient) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             try:
-                if (await client.get("/readyz")).status_code == 200:
+                if (await client.get("/readyz", timeout=5)).status_code == 200:
                     return
             except httpx2.TransportError:
                 pass

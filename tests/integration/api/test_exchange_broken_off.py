@@ -100,8 +100,8 @@ async def _add_labels(stage: Stage) -> None:
     async with stage.api.resources.sessions.begin() as session:
         await session.execute(
             text("""
-                INSERT INTO labels (id, workspace_id, project_id, data_row_id, feature_schema_id, annotation, provenance,
-                                    created_by)
+                INSERT INTO labels
+                    (id, workspace_id, project_id, data_row_id, feature_schema_id, annotation, provenance, created_by)
                 SELECT gen_random_uuid(), :workspace, :project, (CAST(:rows AS uuid[]))[1 + n % 5], :feature,
                        '{"kind": "bounding_box", "left": 1, "top": 2, "width": 3, "height": 4}',
                        '{"source": "hand"}', :member

@@ -117,7 +117,7 @@ async def _submit(stage: Stage, predictions: int, what: str = "predictions") -> 
         b'"bbox":{"left":1.5,"top":2,"width":30,"height":%d}}\n' % (n % rows + 1, n // rows + 1)
         for n in range(predictions)
     )
-    of = {"source": f"of {predictions}"} if what == "predictions" else {}
+    of: dict[str, Any] = {"source": f"of {predictions}"} if what == "predictions" else {}
     answer = await upload(stage, what, content, **of)
     assert answer.status_code == 202, answer.text
     submitted: dict[str, Any] = answer.json()
