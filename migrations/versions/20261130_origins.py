@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "20261130_origins"
-down_revision: str | None = "20261125_label_studio"
+down_revision: str | None = "20261130_unused_objects"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
