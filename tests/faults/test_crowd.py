@@ -58,7 +58,9 @@ async def following(world: BalancedWorld, name: str, show: Show) -> AsyncIterato
         stage = await told.stage((f"{name} {row}" for row in range(_ROWS)), MODEL)
         async with crowded(told, stage, CLIENTS) as crowd:
             run = await stage.submit()
+            await stage.pause(run)  # until those who follow only it are there
             await crowd.join(CLIENTS // 10, f"model_run:{run}")
+            await stage.resume(run)
             await stage.until_done(run, 8)
             yield crowd, run
             ended = await stage.ended(run)

@@ -34,8 +34,8 @@ _CLOSED = "prelabel_notifier_slow_clients_closed_total"
 @pytest.fixture(scope="module")
 def environment(servers: Addresses) -> dict[str, str]:
     return notifier_environment(servers) | {
-        "NOTIFIER_HEARTBEAT_SECONDS": "0.8",
-        "NOTIFIER_INIT_SECONDS": "1.5",
+        "NOTIFIER_HEARTBEAT_SECONDS": "2",
+        "NOTIFIER_INIT_SECONDS": "2",
         "NOTIFIER_CLIENT_QUEUE_BYTES": "65536",
     }
 
