@@ -26,6 +26,7 @@ async function follow(api, url, topic, key, show = (message) => console.log(JSON
       const { code, reason } = await new Promise((closed) => (socket.onclose = closed));
       if (code === 4400 || code === 4403) return show({ type: "closed", code, reason });
     } catch (error) {
+      if (error instanceof ReferenceError) throw error; // no WebSocket here: an older Node.js
       console.warn(String(error)); // the api is away for now
     }
   }

@@ -1,4 +1,4 @@
-"""PRELABEL_API_KEY=plk_… python start_run.py http://localhost:8000 2000: so many texts and a run; its topic"""
+"""PRELABEL_API_KEY=plk_… python start_run.py http://localhost:8000 20000: so many texts and a run; its topic"""
 
 import json
 import os

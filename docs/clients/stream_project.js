@@ -21,6 +21,7 @@ async function stream(api, notifier, project, key, show = (block) => console.log
       await new Promise((cut) => (source.onerror = cut));
       source.close(); // the browser would come back with the used ticket
     } catch (error) {
+      if (error instanceof ReferenceError) throw error; // no EventSource here: an older Node.js
       console.warn(String(error)); // the api is away for now
     }
   }

@@ -115,7 +115,7 @@ async def test_both_clients_miss_nothing_when_the_notifier_dies(gateway: Gateway
 
 async def test_the_first_commands_of_the_page_show_progress_and_the_end(gateway: Gateway, stack: StackProcess) -> None:
     del gateway
-    command = (sys.executable, str(CLIENTS["python"].with_name("start_run.py")), stack.addresses.api_url, "2000")
+    command = (sys.executable, str(CLIENTS["python"].with_name("start_run.py")), stack.addresses.api_url, "10000")
     process = await asyncio.create_subprocess_exec(
         *command, env={**os.environ, "PRELABEL_API_KEY": stack.api_key}, stdout=asyncio.subprocess.PIPE
     )
@@ -126,7 +126,7 @@ async def test_the_first_commands_of_the_page_show_progress_and_the_end(gateway:
     for client in (python, javascript):
         assert client.process.returncode == 0
         assert client.of("progress")
-        assert client.messages[-1]["event"]["data"]["succeeded"] == 2000
+        assert client.messages[-1]["event"]["data"]["succeeded"] == 10000
 
 
 async def test_a_client_that_may_not_follow_ends(gateway: Gateway, stack: StackProcess) -> None:
