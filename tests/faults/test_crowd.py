@@ -27,7 +27,8 @@ _STOPPED_RENAMES = 3
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(300),
-    pytest.mark.parametrize("number", range(1, ROUNDS + 1)),
+    # Round after round: a server that ends again and again within seconds is given up by its supervisor.
+    pytest.mark.parametrize("number", range(1, ROUNDS + 1), scope="module"),
 ]
 
 Show = Callable[[str], None]
