@@ -190,7 +190,11 @@ async def test_who_is_gone_without_a_word(notifier: NotifierProcess, tenant: Ten
         await asyncio.gather(*(come_and_go(number) for number in range(_BAD)))
 
 
-@pytest.mark.parametrize("goodbye", [_frame(Opcode.CLOSE, b"\x03\xe8"), _frame(Opcode.TEXT, b"x" * 70_000), None])
+@pytest.mark.parametrize(
+    "goodbye",
+    [_frame(Opcode.CLOSE, b"\x03\xe8"), _frame(Opcode.TEXT, b"x" * 70_000), None],
+    ids=["says goodbye", "says too much", "says nothing"],
+)
 async def test_who_ends_with_much_unread_and_stays(
     notifier: NotifierProcess, tenant: Tenant, goodbye: bytes | None
 ) -> None:
