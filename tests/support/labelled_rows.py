@@ -112,6 +112,8 @@ def _mask(seed: int) -> Mask:
     return Mask(size=(HEIGHT, WIDTH), counts=coco.encode(np.asfortranarray(bitmap))["counts"].decode())
 
 
+_WORDS_OF_FORMATS = ("true", "FALSE", "null", "1", "a/b", "~1")
+
 _GEOMETRIES: dict[str, st.SearchStrategy[Annotation]] = {
     "bounding_box": st.tuples(_inner(0, 50), _inner(0, 40), st.floats(0.1, 1), st.floats(0.1, 1)).map(_box)
     | st.builds(
@@ -141,7 +143,7 @@ _GEOMETRIES: dict[str, st.SearchStrategy[Annotation]] = {
     "text_entity": st.tuples(st.integers(0, 40), st.integers(1, 40)).map(
         lambda at: TextEntity(start=at[0], end=at[0] + at[1])
     ),
-    "free_text": st.text(min_size=1, max_size=20)
+    "free_text": (st.text(min_size=1, max_size=20) | st.sampled_from(_WORDS_OF_FORMATS))
     .filter(lambda text: "\0" not in text)
     .map(lambda text: FreeText(text=text)),
 }

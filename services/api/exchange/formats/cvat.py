@@ -5,9 +5,10 @@ has one value. What is said of a whole data row is a tag named like its classifi
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 from xml.sax.saxutils import escape as text_of
 from xml.sax.saxutils import quoteattr
 
@@ -169,6 +170,7 @@ class _Drawn:
 class CvatReader:
     def __init__(self, importing: Importing) -> None:
         self._importing = importing
+        self._others: dict[UUID, Set[str]] = {}
 
     def pieces(self) -> Iterator[Piece | Refusal]:
         self._importing.file.seek(0)
@@ -200,7 +202,7 @@ class CvatReader:
         extras: dict[str, Any] = {
             name: shape.attributes[name] for name in _EXTRAS if shape.attributes.get(name) not in {None, "0", "manual"}
         }
-        answers = _checked(about.vocabulary, drawn.answers)
+        answers = _checked(self._no_checkboxes(target.feature), drawn.answers)
         if shape.tag == "tag" and target.feature is None:
             return LabelRecord(Classification(), None, model_class=target.model_class)
         whole = shape.tag == "tag"
@@ -223,13 +225,22 @@ class CvatReader:
             extras={_NAME: extras} if extras else {},
         )
 
+    def _no_checkboxes(self, feature: FeatureSchema | None) -> Set[str]:
+        """The attributes of its labels that hold a word."""
+        if feature is None or feature.id is None:
+            return frozenset()
+        if feature.id not in self._others:
+            inputs = _inputs(self._importing.vocabulary, feature)
+            self._others[feature.id] = {name for name, (kind, _) in inputs.items() if kind != "checkbox"}
+        return self._others[feature.id]
 
-def _checked(vocabulary: Vocabulary, answers: Mapping[str, str]) -> dict[str, Any]:
-    """Checkboxes back to lists: `flags/wet` that is true is one more of `flags`."""
+
+def _checked(others: Set[str], answers: Mapping[str, str]) -> dict[str, Any]:
+    """Checkboxes back to lists: `flags/wet` that is true is one more of `flags`. Of `others` it is a word."""
     found: dict[str, Any] = {}
     for name, value in answers.items():
         before, _, option = name.rpartition("/")
-        if value.lower() in {_TRUE, "false"} and before:
+        if value.lower() in {_TRUE, "false"} and before and name not in others:
             if value.lower() == _TRUE:
                 found.setdefault(before, []).append(option.replace("~1", "/").replace("~0", "~"))
         else:
