@@ -34,8 +34,8 @@ async def test_second_start_changes_nothing(api: Api, tmp_path: Path) -> None:
     members = (await api.with_key(first.strip()).get("/v1/members")).json()["items"]
     assert [member["role"] for member in members] == ["admin"]
 
-    other_file = tmp_path / "other.key"
-    await bootstrap(api.resources, None, other_file, "elsewhere")
+    other_file, elsewhere = tmp_path / "other.key", f"elsewhere-{uuid4().hex[:12]}"
+    await bootstrap(api.resources, None, other_file, elsewhere)
     other = api.with_key(other_file.read_text().strip())
     assert [member["role"] for member in (await other.get("/v1/members")).json()["items"]] == ["admin"]
     assert (await other.get("/v1/members")).json()["items"][0]["id"] != members[0]["id"]
