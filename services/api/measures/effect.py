@@ -21,7 +21,8 @@ LEAST = 10
 MOST_ROWS = 1_000
 
 # Both groups are of those that the draw was about: not what somebody had worked on before the run had its result, nor
-# what an earlier run had shown before anything was withheld. What a policy or bulk decided was looked at by nobody.
+# what an earlier run had shown before anything was withheld. What a policy or bulk decided was looked at by nobody, and
+# what came in by an import was decided without these pre-labels.
 _ROWS = text("""
     WITH fair AS (
         SELECT o.data_row_id, v.seconds, w.data_row_id IS NOT NULL AS withheld
@@ -30,7 +31,7 @@ _ROWS = text("""
         JOIN withholdings h ON h.project_id = :project AND h.workspace_id = :workspace
         LEFT JOIN withheld_rows w ON w.data_row_id = o.data_row_id
         WHERE o.workspace_id = :workspace AND o.model_run_id = :run AND o.state = 'succeeded'
-          AND v.state = 'submitted' AND v.submitted_at >= o.created_at
+          AND v.state = 'submitted' AND v.submitted_at >= o.created_at AND v.origin IS NULL
           AND NOT EXISTS (
               SELECT 1 FROM decisions d
               WHERE d.data_row_id = o.data_row_id AND (

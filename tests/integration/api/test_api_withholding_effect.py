@@ -132,7 +132,7 @@ async def test_rows_that_the_draw_was_not_about_do_not_count(api: Api, workspace
     stage, run_id, withheld = await begun(api, workspace)
     pre_labels = await stage.pages(f"/v1/model-runs/{run_id}/pre-labels")
     places = {row: place for place, row in enumerate(stage.rows)}
-    plain = [row for row in stage.rows if row not in withheld][: LEAST + 4]
+    plain = [row for row in stage.rows if row not in withheld][: LEAST + 5]
     for row in [*list(withheld)[:LEAST], *plain]:
         await annotate(Desk(stage, run_id, pre_labels, places[row]), alone=row in withheld, agrees=True, seconds=10)
     every = (await effect(stage, run_id))["with_pre_labels"]["data_rows"]
@@ -141,6 +141,7 @@ async def test_rows_that_the_draw_was_not_about_do_not_count(api: Api, workspace
         "a policy decided": "UPDATE decisions SET policy_id = gen_random_uuid() WHERE data_row_id = :row",
         "a bulk decided": "UPDATE decisions SET operation_id = gen_random_uuid() WHERE data_row_id = :row",
         "it was worked on": "UPDATE decisions SET decided_at = now() - interval '1 day' WHERE data_row_id = :row",
+        "it came in by an import": "UPDATE data_row_reviews SET origin = '{}' WHERE data_row_id = :row",
         "it had a label": "UPDATE labels SET created_at = now() - interval '1 day' WHERE data_row_id = :row",
     }
     for left, (row, (what, change)) in enumerate(zip(plain, changes.items(), strict=False), 1):
