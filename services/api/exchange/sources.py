@@ -51,9 +51,13 @@ class Labels:
             labels[found["data_row_id"]].append(_label(found))
         reviews, decisions = await self._reviews(ids), await self._decisions(ids)
         return [
-            LabelledRow(row, found := labels.get(row.id, ()), self._review(reviews.get(row.id), len(found)), said)
+            LabelledRow(
+                row,
+                labels.get(row.id, ()),
+                self._review(reviews.get(row.id), len(labels.get(row.id, ()))),
+                decisions.get(row.id, ()),
+            )
             for row in rows
-            for said in [decisions.get(row.id, ())]
         ]
 
     async def _reviews(self, ids: Sequence[UUID]) -> Mapping[UUID, Record]:

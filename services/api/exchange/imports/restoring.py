@@ -96,7 +96,6 @@ class Restoring:
     gone: list[Record] = field(default_factory=list)
     standing: dict[UUID, UUID] = field(default_factory=dict)
     reviews: list[tuple[UUID, int, str, str | None]] = field(default_factory=list)
-    _ids: dict[UUID, UUID] = field(default_factory=dict)
 
     def take(self) -> None:
         """Pure, for a thread."""
@@ -121,10 +120,9 @@ class Restoring:
         replayed = replay(ordered)
         self._check(row_id, replayed)
         names = self._labels(row_id, replayed)
-        self._decide(row_id, ordered, names)
-        self.standing |= {
-            names[name]: self._ids[one] for name, one in replayed.standing.items() if name in replayed.live
-        }
+        ids = {one.id: new_id() for one in ordered}
+        self._decide(row_id, ordered, names, ids)
+        self.standing |= {names[name]: ids[one] for name, one in replayed.standing.items() if name in replayed.live}
         self._review(row_id, history)
         self.counts["created"] += len(sent)
         self.lines.append(line(place, "restored", data_row_id=row_id, decisions=len(sent)))
@@ -144,8 +142,8 @@ class Restoring:
 
     def _labels(self, row_id: UUID, replayed: Replayed) -> dict[str, UUID]:
         """By name; those that were deleted are made, so that they stay deleted, and an undo finds them."""
-        names = {name: found["id"] for name, found in self.present.by_name.items()}
-        project, at = self.hand.ground.project, self.hand.at
+        known, project, at = self.present.by_name, self.hand.ground.project, self.hand.at
+        names = {name: known[name]["id"] for name in (*replayed.live, *replayed.gone) if name in known}
         for name, said in replayed.gone.items():
             if name not in names:
                 names[name] = new_id()
@@ -156,30 +154,31 @@ class Restoring:
                 )  # fmt: skip
         return names
 
-    def _decide(self, row_id: UUID, ordered: Sequence[DecisionRecord], names: Mapping[str, UUID]) -> None:
+    def _decide(
+        self, row_id: UUID, ordered: Sequence[DecisionRecord], names: Mapping[str, UUID], ids: Mapping[UUID, UUID]
+    ) -> None:
         project = self.hand.ground.project
-        self._ids = {one.id: new_id() for one in ordered}
+        called = {str(there): str(here) for there, here in ids.items()}
         for one in ordered:
             self.decisions.append(
                 (
-                    *(self._ids[one.id], project.workspace_id, project.id, row_id, one.action),
+                    *(ids[one.id], project.workspace_id, project.id, row_id, one.action),
                     *(one.feature_schema_id, one.option_id),
-                    *map(_json, (one.shown, self._before(one), one.made, one.difference)),
-                    *(one.label_id and names.get(one.label_id), one.replaces and self._ids[one.replaces]),
-                    *(one.undoes and self._ids[one.undoes], one.undone, one.revision),
+                    *map(_json, (one.shown, self._before(one, called), one.made, one.difference)),
+                    *(one.label_id and names.get(one.label_id), one.replaces and ids[one.replaces]),
+                    *(one.undoes and ids[one.undoes], one.undone, one.revision),
                     *(self.hand.member_id, self.hand.at, _json(one.model_dump(include=_NAMES_ELSEWHERE))),
                 )
             )
 
-    def _before(self, one: DecisionRecord) -> dict[str, Any] | None:
+    def _before(self, one: DecisionRecord, called: Mapping[str, str]) -> dict[str, Any] | None:
         """An undo of it gives the label back what it had, so that has to be ours."""
         if one.before is None:
             return None
         former = str(one.before.get("decision_id"))
-        known = {str(there): str(here) for there, here in self._ids.items()}
         provenance = one.before.get("provenance")
         sent = provenance if isinstance(provenance, dict) else {}
-        return {**one.before, "provenance": wrapped(sent, self.hand.about), "decision_id": known.get(former)}
+        return {**one.before, "provenance": wrapped(sent, self.hand.about), "decision_id": called.get(former)}
 
     def _review(self, row_id: UUID, history: History) -> None:
         sent, present = history.review, self.present.reviews[row_id]
