@@ -129,10 +129,7 @@ class ObjectStore:
 
     async def remove_folder(self, folder: str) -> None:
         """Everything in it. Raises Unavailable."""
-        for key in [one.key async for one in self.list(folder)]:
-            with suppress(NotFound):
-                async with _reaching(_LONGEST_CALL_SECONDS):
-                    await self._store.delete_async(key)
+        await self.remove([one.key async for one in self.list(folder)])
 
     async def remove_unfinished(self, folder: str, before: datetime) -> int:
         """What processes that died were storing in it, last written before; says how much that was.

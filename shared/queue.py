@@ -155,9 +155,7 @@ async def _leave(worker: Worker) -> None:
     try:
         await asyncio.wait({goodbye}, timeout=_GOODBYE_SECONDS)
     finally:
-        goodbye.cancel()
-    if goodbye.done() and not goodbye.cancelled() and isinstance(error := goodbye.exception(), Exception):
-        log.info("doorbell_left", error=type(error).__name__)
+        await end_tasks({goodbye})
 
 
 def _patient_redis(url: str) -> ArqRedis:

@@ -7,6 +7,7 @@ run out, and those that live must first have said so.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from services.inference.segments import Claim, LeaseLost
 from shared.database.engine import DATABASE_ERRORS
@@ -27,11 +28,10 @@ class Patrol:
 
     async def pause(self) -> None:
         """Until it is time to look, or to stop."""
-        began, told = self._clock(), asyncio.create_task(self._told.wait())
-        try:
-            await asyncio.wait({told}, timeout=self._pause)
-        finally:
-            told.cancel()
+        began = self._clock()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pause):
+                await self._told.wait()
         if self._clock() - began > self._pause + self._heartbeat:  # the process stood still
             self._lose_sight()
 

@@ -50,6 +50,14 @@ class Lane:
     on_woken: Callable[[Claim], Awaitable[None]]
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def until_begun(self, serving: asyncio.Task[None]) -> None:
+        """Or until the segment is over."""
+        begun = asyncio.create_task(self.begun.wait())
+        try:
+            await asyncio.wait({begun, serving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            begun.cancel()
+
 
 class Pipeline:
     """Works through one leased segment. Raises LeaseLost, or PartAway when the patience for a part is over."""

@@ -28,12 +28,3 @@ class Rings:
         finally:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-
-
-async def either(event: asyncio.Event, task: asyncio.Task[None]) -> None:
-    """Until the event is there or the task is over."""
-    seen = asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait({seen, task}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        seen.cancel()

@@ -6,6 +6,7 @@ import time
 
 from services.inference.failures import ModelUnusable, PartAway
 from services.inference.servers import Servers
+from shared.ending import end_tasks
 from shared.object_store import ObjectStore
 from shared.served_at import ServedAt
 
@@ -32,9 +33,7 @@ class ForeignWatch:
 
     async def rest(self) -> None:
         """Ask no more."""
-        for task in self._asking:
-            task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
+        await end_tasks(self._asking)
 
     async def _ask(self, where: ServedAt) -> None:
         try:

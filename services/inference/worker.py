@@ -21,7 +21,7 @@ from services.inference.patrol import Patrol
 from services.inference.pipeline import Lane, Pipeline
 from services.inference.places import Places
 from services.inference.reuse import reuse_known
-from services.inference.rings import Rings, either
+from services.inference.rings import Rings
 from services.inference.segments import Claim, Claimant, Lease, LeaseLost, UnreadableRun
 from services.inference.served_models import ServedModels
 from services.inference.speed import report_speed
@@ -120,7 +120,7 @@ class Worker:
             serving = group.create_task(self._serve(claim, lane))
             if ending is not None:
                 await asyncio.wait({ending})
-            await either(lane.begun, serving)
+            await lane.until_begun(serving)
             ending = serving
 
     async def _next(self) -> Claim | None:
