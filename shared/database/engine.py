@@ -26,13 +26,14 @@ DATABASE_ERRORS: tuple[type[Exception], ...] = (
     PoolTimeout,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
-"""What a lost or refused connection may raise: asyncpg's own too, when it connects and when it copies."""
+"""What a lost or refused connection may raise: asyncpg's own too, when it connects and when it copies.
 
-# The last when the server's farewell arrives just while the connection is asked.
-_LOST: tuple[type[Exception], ...] = (*DATABASE_ERRORS, asyncpg.InternalClientError)
+InternalClientError: the server's farewell arrives just while the connection begins another statement.
+"""
 
 
 def create_engine(settings: SharedSettings, application_name: str, *, idle_seconds: float | None = None) -> AsyncEngine:
@@ -83,7 +84,7 @@ def _check(connection: AdaptedConnection, record: ConnectionPoolEntry, proxy: An
     if time.monotonic() - used_at > _UNUSED_SECONDS:
         try:
             connection.run_async(_ask)
-        except _LOST as error:
+        except DATABASE_ERRORS as error:
             raise DisconnectionError from error
 
 

@@ -21,13 +21,19 @@ from shared.database.tables import CatalogModelRow
 from shared.model_card import ModelCard, Task, triton_name
 from shared.ontology import FeatureSchema
 from shared.preprocessing import MediaType
-from shared.served_at import ServedAt
+from shared.served_at import ServedAt as Written
 
 ModelState = Literal["loading", "ready", "unavailable", "registering", "failed"]
 
 
 class _Shown(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
+
+
+class ServedAt(Written):
+    """`version` is empty where the server chooses. A backend of Label Studio has a labeling configuration."""
+
+    label_config: str | None = Field(default=None, description="of an ML backend of Label Studio")
 
 
 class CatalogModelSummary(_Shown):
