@@ -59,7 +59,7 @@ class Places:
             del self.of_key[key]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turns:
     """They are given in the order of those who wait, at most so long."""
 
@@ -68,7 +68,7 @@ class Turns:
     free: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "free", asyncio.Semaphore(self.at_work))
+        self.free = asyncio.Semaphore(self.at_work)
 
 
 class Admission:

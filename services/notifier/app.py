@@ -23,7 +23,7 @@ from services.notifier.parts import Notifier, running_notifier
 from services.notifier.server_sent import stream_project_events
 from services.notifier.session import Session
 from services.notifier.settings import NotifierSettings
-from services.notifier.wire import wire_of
+from services.notifier.wire import FLOODS, wire_of
 from shared.contracts.messages import SUBPROTOCOL, CloseCode
 from shared.errors import PrelabelError
 from shared.http_problems import answer, answer_http_error
@@ -78,7 +78,7 @@ async def serve(notifier: Notifier, scope: Scope, receive: Receive, send: Send) 
     if refusal is not None:
         client.close(*refusal)
         return
-    wire.on_flood = partial(client.close, CloseCode.TOO_MANY, "too many messages")
+    wire.on_flood = partial(client.close, *FLOODS)
     notifier.desk.hub.enter(client)
     try:
         await Session(notifier.desk, client, receive).run()

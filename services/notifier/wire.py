@@ -18,6 +18,7 @@ from services.notifier.rate import Rate
 from shared.contracts.messages import CloseCode
 
 EXTENSION = "prelabel.wire"
+FLOODS = (CloseCode.TOO_MANY, "too many messages")
 _CLOSE_SECONDS, _FLOOD_SECONDS = 5.0, 1.0
 _MAX_REASON_BYTES = 123
 _MAX_UNREAD_PONGS = 1024 * 1024
@@ -192,7 +193,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         return not self._is_deaf
 
     def _end_flood(self) -> None:
-        self.close(CloseCode.TOO_MANY, "too many messages")
+        self.close(*FLOODS)
 
     def _abort_later(self, seconds: float = _CLOSE_SECONDS) -> None:
         """What a client has not read by then is dropped: a transport that flushes waits for ever for one that never

@@ -1,6 +1,7 @@
 """ML backends of Label Studio as models: a backend in a process of its own, asked by a worker over HTTP."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -246,7 +247,8 @@ async def test_a_run_waits_for_a_backend_and_goes_on(shop: Shop, backend: Backen
         await backend.does(fault)
         run = await colors.submit(shop, project, model)
         stalled = await _until_stalled(shop, run)
-        assert ("no answer to /predict within 0.5 s" if fault == "late" else "/predict answers 503") in stalled
+        # A busy machine may be late with /setup already.
+        assert re.search(r"no answer to /\w+ within 0.5 s" if fault == "late" else "/predict answers 503", stalled)
         await backend.does()
         assert await colors.said(shop, project, run) == colors.RIGHT
 

@@ -3,7 +3,7 @@
 from services.api.access.principal import Principal
 from services.api.model_registration.card import needs_tokenizer
 from services.api.model_registration.schemas import ForeignModelCreate
-from services.api.model_registration.service import Registered, Submission, check_room, register_model
+from services.api.model_registration.service import REFUSED, Registered, Submission, check_room, register_model
 from services.api.settings import ApiSettings
 from shared.database.unit_of_work import UnitOfWork
 from shared.errors import Problems
@@ -21,7 +21,7 @@ async def register(
     if needs_tokenizer(wanted.card):
         detail = "its tokenizer would be needed here; let the server take text, or bring the model itself"
         problems.add("/card/preprocessing", "tokenizer_missing", detail)
-    problems.raise_if_any("the model cannot be registered like this", code="invalid_model")
+    problems.raise_if_any(REFUSED, code="invalid_model")
     await check_room(work, principal, wanted.card, settings.max_own_models)
     where = ServedAt(address=wanted.address, model=wanted.model, version=wanted.version)
     submission = Submission(new_id(), wanted.card, submission_of(wanted.card, where), served_at=where)

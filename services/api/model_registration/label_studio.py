@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from services.api.access.principal import Principal
 from services.api.model_registration.schemas import LabelStudioModelCreate
-from services.api.model_registration.service import Registered, Submission, check_room, register_model
+from services.api.model_registration.service import REFUSED, Registered, Submission, check_room, register_model
 from services.api.pointers import field_errors
 from services.api.settings import ApiSettings
 from shared.database.unit_of_work import UnitOfWork
@@ -46,7 +46,7 @@ async def register(
     if url not in {one.rstrip("/") for one in settings.allowed_label_studio_backends}:
         detail = "the operator does not allow this backend (ALLOWED_LABEL_STUDIO_BACKENDS)"
         problems.add("/url", "address_not_allowed", detail)
-    problems.raise_if_any("the model cannot be registered like this", code="invalid_model")
+    problems.raise_if_any(REFUSED, code="invalid_model")
     card = _card(wanted, _used(wanted))
     await check_room(work, principal, card, settings.max_own_models)
     where = ServedAt(address=url, model=wanted.slug, label_config=wanted.label_config)
@@ -104,7 +104,7 @@ def _card(wanted: LabelStudioModelCreate, used: _Used) -> ModelCard:
     except ValidationError as error:
         found = field_errors(error.errors(), fields)
         errors = [FieldError(_said(one.pointer), one.code, one.detail) for one in found]
-        raise Unprocessable("the model cannot be registered like this", code="invalid_model", errors=errors) from error
+        raise Unprocessable(REFUSED, code="invalid_model", errors=errors) from error
 
 
 def _said(pointer: str) -> str:
@@ -114,4 +114,4 @@ def _said(pointer: str) -> str:
 
 def _refused(pointer: str, code: str, detail: str) -> Unprocessable:
     errors = [FieldError(pointer, code, detail)]
-    return Unprocessable("the model cannot be registered like this", code="invalid_model", errors=errors)
+    return Unprocessable(REFUSED, code="invalid_model", errors=errors)

@@ -16,6 +16,8 @@ from shared.errors import Conflict, FieldError, Unprocessable
 from shared.model_card import ModelCard, own_digest
 from shared.served_at import ServedAt
 
+REFUSED = "the model cannot be registered like this"
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:

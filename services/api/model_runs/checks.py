@@ -57,11 +57,15 @@ def check_alignment(wanted: Aligning, ground: Ground, problems: Problems) -> tup
 def check_threshold(pointer: str, threshold: float | None, card: ModelCard, problems: Problems) -> None:
     if threshold is None:
         return
-    if not 0 <= threshold <= 1:
-        problems.add(pointer, "threshold_out_of_range", "a threshold lies between 0 and 1")
-    elif threshold < card.floor:
+    check_range(pointer, threshold, problems)
+    if 0 <= threshold < card.floor:
         detail = f"under the model's floor of {card.floor} nothing is stored, so nothing could be shown"
         problems.add(pointer, "threshold_under_floor", detail)
+
+
+def check_range(pointer: str, threshold: float, problems: Problems) -> None:
+    if not 0 <= threshold <= 1:
+        problems.add(pointer, "threshold_out_of_range", "a threshold lies between 0 and 1")
 
 
 def check_rows(wanted: ModelRunCreate, rows: Rows, problems: Problems) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.api.model_runs.checks import Aligning, Ground, check_alignment
+from services.api.model_runs.checks import Aligning, Ground, check_alignment, check_range, check_threshold
 from services.api.model_runs.schemas import AlignmentEntryCreate, AlignmentUpdate
 from services.api.pointers import escape
 from shared.alignment import Alignment, AlignmentEntry
@@ -55,8 +55,8 @@ def with_thresholds(present: Alignment, wanted: AlignmentUpdate) -> tuple[Alignm
         problems.add(pointer, "class_not_aligned", "no entry of the alignment is about this class")
     sent = {f"/thresholds/{escape(name)}": value for name, value in thresholds.items()}
     for pointer, value in {"/threshold": wanted.threshold, **sent}.items():
-        if value is not None and not 0 <= value <= 1:
-            problems.add(pointer, "threshold_out_of_range", "a threshold lies between 0 and 1")
+        if value is not None:
+            check_range(pointer, value, problems)
     problems.raise_if_any(_REFUSED, code="invalid_alignment")
     general = {name: wanted.threshold for name in aligned if wanted.threshold is not None}
     chosen = {**general, **thresholds}
@@ -84,14 +84,11 @@ def _check_thresholds(
     aligned = {entry.model_class for entry in entries}
     good = {}
     for model_class, threshold in wanted.items():
-        pointer, floor = f"/thresholds/{escape(model_class)}", ground.card.floor
+        pointer, before = f"/thresholds/{escape(model_class)}", len(problems.errors)
         if model_class not in aligned:
             problems.add(pointer, "class_not_aligned", "no entry of the alignment is about this class")
-        elif not 0 <= threshold <= 1:
-            problems.add(pointer, "threshold_out_of_range", "a threshold lies between 0 and 1")
-        elif threshold < floor:
-            detail = f"under the model's floor of {floor} nothing is stored, so nothing could be shown"
-            problems.add(pointer, "threshold_under_floor", detail)
         else:
+            check_threshold(pointer, threshold, ground.card, problems)
+        if len(problems.errors) == before:
             good[model_class] = threshold
     return good

@@ -142,7 +142,7 @@ class _Client(asyncio.Protocol):
     def look(self, data: bytes, now: int) -> None:
         tally = self._crowd.tally
         tally.bytes += len(data)
-        if self._crowd.orders.topic is None:
+        if self._crowd.orders.topic is None and self._crowd.orders.keeps == "counts":
             return
         if not self._has_upgraded and self._transport is not None:
             self._begin(self._transport)

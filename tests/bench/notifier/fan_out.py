@@ -7,7 +7,6 @@ import asyncio
 import statistics
 
 from services.notifier.frames import event_frame
-from shared.database.event_log import read_events
 from tests.bench.measure import Measurement, cpu_seconds, in_turns, machine
 from tests.bench.notifier.stage import PATIENCE_SECONDS, NotifierStage, Program, notifier_stage, program
 
@@ -77,7 +76,4 @@ class _Anchor:
 
 async def _frame(stage: NotifierStage) -> bytes:
     """The very bytes the notifier writes."""
-    await stage.log(1)
-    async with stage.tenant.sessions() as session:
-        (event,) = await read_events(session, stage.tenant.project_id, await stage.head() - 1, 1)
-    return event_frame(event, None).for_id("0")
+    return event_frame(await stage.one_event(), None).for_id("0")

@@ -1,11 +1,13 @@
 """`python -m tests.bench.notifier.floor`: the least a server can do: it writes one encoded frame to all who connected.
 
-Prints its port. Each line it reads is `{"frame": "<hex>", "times": N}`; it answers when all is handed to the kernel.
+Prints its port. Each line it reads is `{"frame": "<hex>", "times": N}`; it answers when all is handed to the kernel,
+and says when it began, in nanoseconds of the machine's monotonic clock.
 """
 
 import asyncio
 import json
 import sys
+import time
 from typing import cast
 
 import uvloop
@@ -49,9 +51,9 @@ async def main() -> None:
     server = await loop.create_server(lambda: _Connection(floor), "127.0.0.1", 0, backlog=4_096)
     _say(port=server.sockets[0].getsockname()[1])
     while line := await lines.readline():
-        order = json.loads(line)
+        order, began = json.loads(line), time.monotonic_ns()
         await floor.send(bytes.fromhex(order["frame"]), order["times"])
-        _say(sent=order["times"])
+        _say(sent=order["times"], began=began)
 
 
 def _say(**answer: object) -> None:

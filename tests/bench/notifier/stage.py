@@ -21,6 +21,7 @@ from uuid import UUID
 from deploy.local.control import StackProcess
 from deploy.local.stack import ROOT, StackOptions
 from shared.contracts.jobs import Doorbell
+from shared.database.event_log import LoggedEvent, read_events
 from shared.database.tables import StreamRow, WebsocketTicketRow
 from shared.database.unit_of_work import transaction
 from shared.hints import Hints
@@ -90,6 +91,13 @@ class NotifierStage:
         async with self.tenant.sessions() as session:
             stream = await session.get_one(StreamRow, self.tenant.project_id)
         return {"epoch": str(stream.epoch), "offset": stream.last_offset}
+
+    async def one_event(self) -> LoggedEvent:
+        """As it stands in the log."""
+        await self.log(1)
+        async with self.tenant.sessions() as session:
+            (event,) = await read_events(session, self.tenant.project_id, await self.head() - 1, 1)
+        return event
 
     async def log(self, count: int, **more: Any) -> None:
         """So many events in one transaction."""
