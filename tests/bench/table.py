@@ -1,6 +1,7 @@
 """`python -m tests.bench.table`: the table in docs/performance.md, out of the lines that `make bench` wrote.
 
 Every line in `var/bench` counts: the table has the median of the runs of each bench, and how far they lie apart.
+A bench that has no lines there keeps the row it has, with its date.
 """
 
 import json
@@ -37,16 +38,20 @@ def main() -> int:
         sys.stderr.write(f"there are no lines in {LINES}; run `make bench` first\n")
         return 1
     machines = sorted({line["machine"] for lines in benches for line in lines})
-    rows = "\n".join(_row(lines) for lines in benches)
-    table = f"Measured on: {'; '.join(machines)}.\n\n{_HEAD}\n{rows}"
     before, _, rest = _PAGE.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
+    present, _, after = rest.partition(_END)
+    rows = _by_name(present.partition(_HEAD)[2]) | _by_name("\n".join(map(_row, benches)))
+    table = f"Measured on: {'; '.join(machines)}.\n\n{_HEAD}\n" + "\n".join(rows[name] for name in sorted(rows))
     _PAGE.write_text(f"{before}{_BEGIN}\n{table}\n{_END}{after}")
     return 0
 
 
 def _lines(path: Path) -> list[Line]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _by_name(rows: str) -> dict[str, str]:
+    return {row.split("|")[1].strip(): row for row in rows.strip().splitlines()}
 
 
 def _row(lines: Sequence[Line]) -> str:

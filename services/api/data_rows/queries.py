@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from sqlalchemy import Select, exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.database.driver import driver_of
 from shared.database.tables import BatchDataRowRow, BatchRow, DataRowContentRow, DataRowRow, ProjectRow
 
 RowAndContent: TypeAlias = tuple[DataRowRow, DataRowContentRow]
@@ -61,16 +63,10 @@ _INSERT_ROWS = text("""
     ON CONFLICT (project_id, global_key) DO NOTHING
     RETURNING id
 """)
-_INSERT_CONTENTS = text("""
-    INSERT INTO data_row_contents
-        (data_row_id, workspace_id, uri, text, mime_type, sha256, byte_size, width, height, length, read_at)
-    SELECT n.id, :workspace_id, n.uri, n.text, n.mime_type, n.sha256, n.byte_size, n.width, n.height, n.length,
-           CASE WHEN n.sha256 IS NOT NULL THEN now() END
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:uris AS text[]), CAST(:texts AS text[]), CAST(:mime_types AS text[]),
-                CAST(:sha256 AS bytea[]), CAST(:byte_sizes AS bigint[]), CAST(:widths AS int[]),
-                CAST(:heights AS int[]), CAST(:lengths AS int[]))
-        AS n(id, uri, text, mime_type, sha256, byte_size, width, height, length)
-""")
+_CONTENTS = (
+    *("data_row_id", "workspace_id", "uri", "text", "mime_type", "sha256", "byte_size", "width", "height", "length"),
+    "read_at",
+)
 _INSERT_IDS = text("""
     INSERT INTO batch_data_rows (batch_id, data_row_id, workspace_id, submitted)
     SELECT :batch_id, id, workspace_id, submitted FROM data_rows
@@ -203,22 +199,20 @@ async def find_batch(session: AsyncSession, workspace_id: UUID, batch_id: UUID) 
 
 
 async def _insert_contents(session: AsyncSession, project: ProjectRow, rows: Sequence[NewDataRow]) -> None:
-    facts = [row.facts for row in rows]
-    await session.execute(
-        _INSERT_CONTENTS,
-        {
-            "workspace_id": project.workspace_id,
-            "ids": [row.id for row in rows],
-            "uris": [row.uri for row in rows],
-            "texts": [row.text for row in rows],
-            "mime_types": [fact and fact.mime_type for fact in facts],
-            "sha256": [fact and fact.sha256 for fact in facts],
-            "byte_sizes": [fact and fact.byte_size for fact in facts],
-            "widths": [fact and fact.width for fact in facts],
-            "heights": [fact and fact.height for fact in facts],
-            "lengths": [fact and fact.length for fact in facts],
-        },
-    )
+    now = await session.scalar(select(func.now())) if any(row.facts for row in rows) else None
+    driver = await driver_of(session)
+    records = [(row.id, project.workspace_id, row.uri, row.text, *_facts(row.facts, now)) for row in rows]
+    await driver.copy_records_to_table("data_row_contents", records=records, columns=_CONTENTS)
+
+
+def _facts(facts: ContentFacts | None, now: datetime | None) -> tuple[Any, ...]:
+    if facts is None:
+        return _UNREAD
+    size = (facts.byte_size, facts.width, facts.height, facts.length)
+    return (facts.mime_type, facts.sha256, *size, now)
+
+
+_UNREAD = (None,) * 7
 
 
 def _with_content() -> Select[DataRowRow, DataRowContentRow]:

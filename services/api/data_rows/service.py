@@ -38,9 +38,8 @@ async def import_data_rows(
     created = await queries.insert_data_rows(work.session, project, list(first.values())) if first else set()
     taken = [key for key, row in first.items() if row.id not in created]
     stored = await queries.find_by_global_key(work.session, project, taken) if taken else {}
-    for key, row in first.items():
-        if row.id in created:
-            stored[key] = _as_stored(row)
+    if len(first) < len(lines):  # one key may stand there twice
+        stored |= {key: _as_stored(row) for key, row in first.items() if row.id in created}
     if created:
         work.emit(DataRowsImported(workspace_id=project.workspace_id, project_id=project.id, created=len(created)))
     results = [line if isinstance(line, LineResult) else _result(line, stored, created) for line in lines]
@@ -123,9 +122,9 @@ def _exact(value: Any) -> Any:
 
 
 def _result(line: Candidate, stored: dict[str, StoredDataRow], created: set[UUID]) -> LineResult:
+    if line.row.id in created:
+        return LineResult(line=line.line, global_key=line.row.global_key, status="created", id=line.row.id)
     wanted, present = _as_stored(line.row), stored[line.row.global_key]
-    if wanted.id in created:
-        return LineResult(line=line.line, global_key=line.row.global_key, status="created", id=wanted.id)
     same = (wanted.uri, wanted.text_sha256) == (present.uri, present.text_sha256)
     if same and _exact(wanted.metadata) == _exact(present.metadata):
         return LineResult(line=line.line, global_key=line.row.global_key, status="unchanged", id=present.id)

@@ -12,6 +12,7 @@ import pytest_asyncio
 from PIL import Image
 
 from services.api.access.principal import Role
+from services.api.data_rows.stream import LINES_A_PART
 from tests.support.api import Api, Workspace
 
 pytestmark = pytest.mark.asyncio
@@ -229,13 +230,13 @@ async def test_an_upload_of_too_many_files_ends_early(
 
 
 async def test_long_stream_is_stored_in_parts(admin: httpx2.AsyncClient, texts: str) -> None:
-    content = b"".join(b'{"global_key": "%d", "text": "%d"}\n' % (n, n) for n in range(1201))
+    content = b"".join(b'{"global_key": "%d", "text": "%d"}\n' % (n, n) for n in range(2 * LINES_A_PART + 201))
     found = await send_lines(admin, texts, content)
-    assert [one["line"] for one in found] == list(range(1, 1202))
+    assert [one["line"] for one in found] == list(range(1, 2 * LINES_A_PART + 202))
     assert {one["status"] for one in found} == {"created"}
     assert {one["status"] for one in await send_lines(admin, texts, content)} == {"unchanged"}
     events = (await admin.get(f"{texts}/events")).json()["items"]
-    assert [one["event"]["data"]["created"] for one in events[1:]] == [500, 500, 201]
+    assert [one["event"]["data"]["created"] for one in events[1:]] == [LINES_A_PART, LINES_A_PART, 201]
 
 
 async def test_two_imports_of_the_same_rows_at_once(admin: httpx2.AsyncClient, texts: str) -> None:

@@ -11,6 +11,7 @@ import pytest_asyncio
 import uvicorn
 
 from services.api.access.principal import Role
+from services.api.data_rows.stream import LINES_A_PART
 from tests.support.api import Api, Workspace
 
 pytestmark = pytest.mark.asyncio
@@ -87,38 +88,36 @@ async def test_client_that_reads_only_at_the_end_does_not_block(port: int, works
 
 async def test_parts_are_answered_while_the_client_still_sends(port: int, workspace: Workspace, project: str) -> None:
     async with connection(port) as (reader, writer):
-        writer.write(head(f"{project}/data-rows", workspace.keys[Role.EDITOR]) + chunk(lines(0, 500)))
-        await reader.readuntil(b'"line":500,')
-        writer.write(chunk(lines(500, 1)) + b"0\r\n\r\n")
-        assert b'"line":501,' in await reader.read(-1)
+        writer.write(head(f"{project}/data-rows", workspace.keys[Role.EDITOR]) + chunk(lines(0, LINES_A_PART)))
+        await reader.readuntil(b'"line":%d,' % LINES_A_PART)
+        writer.write(chunk(lines(LINES_A_PART, 1)) + b"0\r\n\r\n")
+        assert b'"line":%d,' % (LINES_A_PART + 1) in await reader.read(-1)
 
 
 async def test_client_that_breaks_off_keeps_what_was_stored(
     port: int, workspace: Workspace, admin: httpx2.AsyncClient, project: str
 ) -> None:
     async with connection(port) as (reader, writer):
-        writer.write(head(f"{project}/data-rows", workspace.keys[Role.EDITOR]) + chunk(lines(0, 700)))
-        await reader.readuntil(b'"line":500,')
+        writer.write(head(f"{project}/data-rows", workspace.keys[Role.EDITOR]) + chunk(lines(0, LINES_A_PART + 200)))
+        await reader.readuntil(b'"line":%d,' % LINES_A_PART)
     await asyncio.sleep(0.2)
-    page = (await admin.get(f"{project}/data-rows", params={"page_size": 500})).json()
-    assert (len(page["items"]), page["next_page_token"]) == (500, None)
     again = await admin.post(
-        f"{project}/data-rows", content=lines(0, 700), headers={"Content-Type": "application/jsonl"}
+        f"{project}/data-rows", content=lines(0, LINES_A_PART + 200), headers={"Content-Type": "application/jsonl"}
     )
     statuses = [json.loads(line)["status"] for line in again.text.splitlines()]
-    assert (statuses.count("unchanged"), statuses.count("created")) == (500, 200)
+    assert (statuses.count("unchanged"), statuses.count("created")) == (LINES_A_PART, 200)
 
 
 async def test_deleted_project_ends_the_stream_with_its_reason(
     port: int, workspace: Workspace, admin: httpx2.AsyncClient, project: str
 ) -> None:
     async with connection(port) as (reader, writer):
-        writer.write(head(f"{project}/data-rows", workspace.keys[Role.EDITOR]) + chunk(lines(0, 500)))
-        begun = await reader.readuntil(b'"line":500,')
+        writer.write(head(f"{project}/data-rows", workspace.keys[Role.EDITOR]) + chunk(lines(0, LINES_A_PART)))
+        begun = await reader.readuntil(b'"line":%d,' % LINES_A_PART)
         assert (await admin.delete(project)).status_code == 204
-        writer.write(chunk(lines(500, 10)) + b"0\r\n\r\n")
+        writer.write(chunk(lines(LINES_A_PART, 10)) + b"0\r\n\r\n")
         answer = [json.loads(line) for line in unchunked(begun + await reader.read(-1)).splitlines()]
-    assert (len(answer), answer[-1]["line"], answer[-1]["error"]["code"]) == (501, None, "not_found")
+    assert (len(answer), answer[-1]["line"], answer[-1]["error"]["code"]) == (LINES_A_PART + 1, None, "not_found")
 
 
 async def test_upload_of_many_files_over_a_socket(port: int, workspace: Workspace, project: str) -> None:
