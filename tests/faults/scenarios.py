@@ -49,7 +49,7 @@ async def _undisturbed(world: World, told: Round, start: Start) -> None:
 
 
 async def _zombie(world: World, told: Round, start: Start) -> None:
-    """A worker is held still until another has taken its segment, and goes on then."""
+    """A worker is held still until another has taken its segment, and goes on before that has done its rows."""
     await start("inference-1", INFERENCE_HEARTBEAT_SECONDS="60")
     stage = await _stage(told)
     run = await stage.submit()
@@ -57,7 +57,10 @@ async def _zombie(world: World, told: Round, start: Start) -> None:
     told.faults.stop("inference-1")
     await start("inference-2")
     await _until_taken_over(world, run)
+    told.faults.stop("inference-2")
     told.faults.cont("inference-1")
+    await _until_stored(world, run)
+    told.faults.cont("inference-2")
     await stage.ended(run)
     await told.faults.down("inference-2")
 

@@ -67,6 +67,7 @@ _CONTENTS = (
     *("data_row_id", "workspace_id", "uri", "text", "mime_type", "sha256", "byte_size", "width", "height", "length"),
     "read_at",
 )
+_UNREAD = (None,) * 7
 _INSERT_IDS = text("""
     INSERT INTO batch_data_rows (batch_id, data_row_id, workspace_id, submitted)
     SELECT :batch_id, id, workspace_id, submitted FROM data_rows
@@ -210,9 +211,6 @@ def _facts(facts: ContentFacts | None, now: datetime | None) -> tuple[Any, ...]:
         return _UNREAD
     size = (facts.byte_size, facts.width, facts.height, facts.length)
     return (facts.mime_type, facts.sha256, *size, now)
-
-
-_UNREAD = (None,) * 7
 
 
 def _with_content() -> Select[DataRowRow, DataRowContentRow]:

@@ -101,6 +101,11 @@ async def test_client_that_breaks_off_keeps_what_was_stored(
         writer.write(head(f"{project}/data-rows", workspace.keys[Role.EDITOR]) + chunk(lines(0, LINES_A_PART + 200)))
         await reader.readuntil(b'"line":%d,' % LINES_A_PART)
     await asyncio.sleep(0.2)
+    pages = [(await admin.get(f"{project}/data-rows", params={"page_size": LINES_A_PART // 2})).json()]
+    while token := pages[-1]["next_page_token"]:
+        wanted = {"page_size": LINES_A_PART // 2, "page_token": token}
+        pages.append((await admin.get(f"{project}/data-rows", params=wanted)).json())
+    assert [len(page["items"]) for page in pages] == [LINES_A_PART // 2] * 2
     again = await admin.post(
         f"{project}/data-rows", content=lines(0, LINES_A_PART + 200), headers={"Content-Type": "application/jsonl"}
     )
