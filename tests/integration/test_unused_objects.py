@@ -3,9 +3,7 @@
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -14,13 +12,14 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from deploy.local.stack import ROOT, Addresses
+from deploy.local.stack import Addresses
 from services.api.purging import Purge, purge_projects
 from services.api.removal import Removal, remove_unused
 from services.api.settings import ApiSettings
 from shared.errors import Unavailable
 from shared.object_store import content_key, uri_of
 from tests.support.api import Api, Workspace, api_settings, running_api
+from tests.support.operations import worker_process
 from tests.support.waiting import until
 
 _KEEP = Purge(timedelta(days=30), timedelta(days=30), pages=10_000)
@@ -62,14 +61,14 @@ async def test_a_killed_worker_is_followed_by_one_that_goes_on(
     assert len(os.listdir(folder)) == _MANY, "nothing goes at once"
     await _age_notes(api)
     environment = _environment(api.resources.settings)
-    async with _worker(environment) as first:
+    async with worker_process(environment) as first:
         async with asyncio.timeout(60):
             while len(os.listdir(folder)) > _MANY - 250:
                 await asyncio.sleep(0.001)
         first.kill()
         await first.wait()
     assert len(os.listdir(folder)) > _SHARED, "it was killed before the end"
-    async with _worker(environment):
+    async with worker_process(environment):
         await until(lambda: len(os.listdir(folder)) == _SHARED, 60)
         async with asyncio.timeout(60):
             while await _open_notes(api):
@@ -229,16 +228,3 @@ def _environment(settings: ApiSettings) -> dict[str, str]:
         # A round removes 2,000 at most: one that is killed before the next has not removed all.
         "EVENTS_TRIM_SECONDS": "1",
     }
-
-
-@asynccontextmanager
-async def _worker(environment: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.api.worker", env=environment, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import httpx2
 import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.routing import BaseRoute
 
 from services.api.access.principal import Role
 from services.api.access.schemas import ApiKeyCreate, MemberCreate
@@ -80,6 +82,12 @@ def api_settings(database_url: str, redis_url: str, folder: Path) -> ApiSettings
     )
 
 
+@cache
+def _routes() -> list[BaseRoute]:
+    """They know nothing of the application they are in: it comes with each request."""
+    return create_app(api_settings("postgresql://nowhere/none", "redis://nowhere", Path("nowhere"))).routes
+
+
 @asynccontextmanager
 async def running_api(settings: ApiSettings) -> AsyncIterator[Api]:
     # Plain tracebacks: structlog's own take seconds each, for all the local variables they show.
@@ -91,6 +99,8 @@ async def running_api(settings: ApiSettings) -> AsyncIterator[Api]:
         ]
     )
     app = create_app(settings)
+    # FastAPI puts them together at their first request, which takes longer than most tests.
+    app.router.routes[:] = _routes()
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

@@ -1,11 +1,13 @@
-"""Workers of operations in this process, on real PostgreSQL, with handlers as a test wants them."""
+"""Workers of operations, on real PostgreSQL: in this process with handlers as a test wants them, or as they are."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+from deploy.local.stack import ROOT
 from shared.database.engine import Sessions
 from shared.database.operations import NewOperation, add_operation
 from shared.database.tables import OperationRow
@@ -70,3 +72,17 @@ async def until_state(sessions: Sessions, operation_id: UUID, *states: str, seco
         while (row := await read(sessions, operation_id)).state not in states:
             await asyncio.sleep(0.02)
     return row
+
+
+@asynccontextmanager
+async def worker_process(environment: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """One of its own, to be killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.api.worker", env=environment, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -5,20 +5,17 @@ import asyncio
 import json
 import os
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
-from deploy.local.stack import ROOT
 from shared.database.tables import DetectionRow, RowOutcomeRow, RowProjectionRow
 from tests.integration.api.imports import upload
 from tests.integration.api.stage import Stage, make_stage
 from tests.support.api import Api, Workspace
+from tests.support.operations import worker_process
 
 pytestmark = pytest.mark.asyncio
 
@@ -32,7 +29,7 @@ async def test_a_killed_worker_costs_nothing_and_memory_stays_flat(
     stage = await make_stage(api, workspace)
     await _add_rows(stage, _LARGE // _A_ROW)
     environment = _environment(api_servers, tmp_path / "objects")
-    async with _worker(environment) as first:
+    async with worker_process(environment) as first:
         small = await _submit(stage, _SMALL)
         await _until(stage, small, lambda found: found["state"] == "succeeded")
         before = _peak_mb(first)
@@ -43,7 +40,7 @@ async def test_a_killed_worker_costs_nothing_and_memory_stays_flat(
         await first.wait()
     interrupted = await stage.get(f"/v1/operations/{large['operation_id']}")
     assert interrupted["state"] == "running", "it was killed before the end"
-    async with _worker(environment) as second:
+    async with worker_process(environment) as second:
         ended = await _until(stage, large, lambda found: found["state"] == "succeeded")
         peak = max(peak, _peak_mb(second))
     assert (ended["result"]["created"], ended["result"]["failed"]) == (_LARGE, 0)
@@ -61,14 +58,14 @@ async def test_a_killed_worker_leaves_labels_and_bulks_to_the_next(
     stage = await make_stage(api, workspace)
     await _add_rows(stage, _SMALL // _A_ROW)
     environment = _environment(api_servers, tmp_path / "objects")
-    async with _worker(environment) as first:
+    async with worker_process(environment) as first:
         predicted = await _submit(stage, _SMALL)
         await _until(stage, predicted, lambda found: found["state"] == "succeeded")
         labels = await _submit(stage, _SMALL, "labels")
         await _until(stage, labels, lambda found: found["progress"]["stage"] == "storing")
         first.kill()
         await first.wait()
-    async with _worker(environment) as second:
+    async with worker_process(environment) as second:
         ended = await _until(stage, labels, lambda found: found["state"] == "succeeded")
         body = {"action": "accept", "model_run_id": predicted["model_run_id"]}
         answer = await stage.client.post(f"/v1/projects/{stage.project}/decisions/bulk", json=body)
@@ -76,7 +73,7 @@ async def test_a_killed_worker_leaves_labels_and_bulks_to_the_next(
         await _until(stage, bulk, lambda found: found["progress"]["done"] > 0 or found["state"] == "succeeded")
         second.kill()
         await second.wait()
-    async with _worker(environment):
+    async with worker_process(environment):
         await _until(stage, bulk, lambda found: found["state"] == "succeeded")
     assert ended["result"]["created"] + ended["result"]["unchanged"] == _SMALL
     async with api.resources.sessions() as session:
@@ -161,19 +158,6 @@ def _environment(servers: tuple[str, str], objects: Path) -> dict[str, str]:
         "OPERATIONS_HEARTBEAT_SECONDS": "0.5",
         "OPERATIONS_POLL_SECONDS": "0.1",
     }
-
-
-@asynccontextmanager
-async def _worker(environment: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.api.worker", env=environment, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 def _peak_mb(process: asyncio.subprocess.Process) -> float:

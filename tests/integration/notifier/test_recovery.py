@@ -1,7 +1,6 @@
 """What a client that subscribes, or comes back, gets: each event once and in order, or a snapshot in their place."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,8 +25,6 @@ from tests.support.notifier import (
     Tenant,
     listening,
     notifier_environment,
-    running_notifier,
-    tenants,
 )
 
 _MAX_MISSED = 250
@@ -41,18 +38,6 @@ def environment(servers: Addresses) -> dict[str, str]:
         "NOTIFIER_MAX_MISSED_EVENTS": str(_MAX_MISSED),
         "NOTIFIER_PAGE_SIZE": "7",
     }
-
-
-@pytest.fixture(scope="module")
-def notifier(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotifierProcess]:
-    with running_notifier(environment, tmp_path_factory.mktemp("notifier") / "log") as process:
-        yield process
-
-
-@pytest.fixture
-async def tenant(environment: dict[str, str]) -> AsyncIterator[Tenant]:
-    async with tenants(environment) as make:
-        yield await make()
 
 
 async def test_without_after_a_snapshot_and_what_follows(notifier: NotifierProcess, tenant: Tenant) -> None:

@@ -1,7 +1,7 @@
 """Who may follow what: asked at every subscribe, and of open connections again and again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import func, update
@@ -17,7 +17,6 @@ from tests.support.notifier import (
     listening,
     notifier_environment,
     running_notifier,
-    tenants,
 )
 
 _LOOK_SECONDS = 0.2
@@ -41,18 +40,6 @@ def blind(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
     not_looking = {**environment, "NOTIFIER_KEY_CHECK_SECONDS": "3600"}
     with running_notifier(not_looking, tmp_path_factory.mktemp("blind") / "log") as process:
         yield process
-
-
-@pytest.fixture
-async def tenant(environment: dict[str, str]) -> AsyncIterator[Tenant]:
-    async with tenants(environment) as make:
-        yield await make()
-
-
-@pytest.fixture
-async def stranger(environment: dict[str, str]) -> AsyncIterator[Tenant]:
-    async with tenants(environment) as make:
-        yield await make()
 
 
 async def _topics(tenant: Tenant) -> list[str]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,7 +23,6 @@ from tests.support.notifier import (
     listening,
     notifier_environment,
     running_notifier,
-    tenants,
 )
 from tests.support.server_sent import Stream, streaming
 from tests.support.waiting import until
@@ -41,24 +39,6 @@ def environment(servers: Addresses) -> dict[str, str]:
         "NOTIFIER_CLIENT_QUEUE_BYTES": "200000",
         "ALLOWED_ORIGINS": f'["{_PAGE}"]',
     }
-
-
-@pytest.fixture(scope="module")
-def notifier(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotifierProcess]:
-    with running_notifier(environment, tmp_path_factory.mktemp("notifier") / "log") as process:
-        yield process
-
-
-@pytest.fixture
-async def tenant(environment: dict[str, str]) -> AsyncIterator[Tenant]:
-    async with tenants(environment) as make:
-        yield await make()
-
-
-@pytest.fixture
-async def stranger(environment: dict[str, str]) -> AsyncIterator[Tenant]:
-    async with tenants(environment) as make:
-        yield await make()
 
 
 def _url(notifier: NotifierProcess, tenant: Tenant) -> str:

@@ -1,7 +1,6 @@
 """The conversation over a real socket: who gets in, what is refused, and which code says why."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +21,6 @@ from tests.support.notifier import (
     listening,
     notifier_environment,
     running_notifier,
-    tenants,
 )
 
 
@@ -33,24 +31,6 @@ def environment(servers: Addresses) -> dict[str, str]:
         "NOTIFIER_INIT_SECONDS": "2",
         "NOTIFIER_MAX_SUBSCRIPTIONS": "3",
     }
-
-
-@pytest.fixture(scope="module")
-def notifier(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotifierProcess]:
-    with running_notifier(environment, tmp_path_factory.mktemp("notifier") / "log") as process:
-        yield process
-
-
-@pytest.fixture
-async def tenant(environment: dict[str, str]) -> AsyncIterator[Tenant]:
-    async with tenants(environment) as make:
-        yield await make()
-
-
-@pytest.fixture
-async def stranger(environment: dict[str, str]) -> AsyncIterator[Tenant]:
-    async with tenants(environment) as make:
-        yield await make()
 
 
 async def test_a_ticket_serves_once(notifier: NotifierProcess, tenant: Tenant) -> None:

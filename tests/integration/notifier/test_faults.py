@@ -18,7 +18,6 @@ from tests.support.notifier import (
     listening,
     notifier_environment,
     running_notifier,
-    tenants,
 )
 
 
@@ -60,12 +59,6 @@ class Gate:
 @pytest.fixture
 def environment(servers: Addresses) -> dict[str, str]:
     return notifier_environment(servers) | {"NOTIFIER_POLL_SECONDS": "0.5", "NOTIFIER_PAGE_SIZE": "20"}
-
-
-@pytest.fixture
-async def tenant(environment: dict[str, str]) -> AsyncIterator[Tenant]:
-    async with tenants(environment) as make:
-        yield await make()
 
 
 async def test_without_redis_the_poll_finds_what_is_new(

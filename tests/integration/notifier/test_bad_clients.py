@@ -6,7 +6,7 @@ Beside each kind there are subscribers of the same process that must get every e
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -23,8 +23,6 @@ from tests.support.notifier import (
     connected,
     listening,
     notifier_environment,
-    running_notifier,
-    tenants,
 )
 
 _BAD = 3
@@ -38,18 +36,6 @@ def environment(servers: Addresses) -> dict[str, str]:
         "NOTIFIER_INIT_SECONDS": "2",
         "NOTIFIER_CLIENT_QUEUE_BYTES": "65536",
     }
-
-
-@pytest.fixture(scope="module")
-def notifier(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotifierProcess]:
-    with running_notifier(environment, tmp_path_factory.mktemp("notifier") / "log") as process:
-        yield process
-
-
-@pytest.fixture
-async def tenant(environment: dict[str, str]) -> AsyncIterator[Tenant]:
-    async with tenants(environment) as make:
-        yield await make()
 
 
 # --- who speaks wrongly ---------------------------------------------------------------------------------------------
