@@ -31,6 +31,7 @@ settings.load_profile("prelabel")  # how long an example takes depends on what e
 
 _WHOLE_STACK = ("tests/e2e/", "tests/faults/", "tests/integration/test_local_stack.py")
 """Where starting what the tests use takes longest: one of several processes takes them all."""
+_REAL_PROCESSES = ("tests/e2e/", "tests/faults/", "tests/integration/")
 
 
 class _Scheduling(LoadFileScheduling):  # type: ignore[misc]
@@ -41,3 +42,16 @@ class _Scheduling(LoadFileScheduling):  # type: ignore[misc]
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     return _Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See docs/decisions/0024."""
+    for item in items:
+        if item.nodeid.startswith(_REAL_PROCESSES):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"failed, and was played again: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
