@@ -11,16 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from uuid import uuid4
 
-import orjson
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.metrics import HttpMetrics
-from shared.contracts.http import problem_of
-from shared.errors import PrelabelError, TooManyRequests, Unavailable
-from shared.http_problems import MEDIA_TYPE
+from services.api.ready_problem import ReadyProblem
+from shared.errors import TooManyRequests, Unavailable
 from shared.telemetry import logger
 
 ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -28,8 +25,13 @@ RETRY_AFTER_SECONDS = 1
 _STATE = "admission"
 _PATIENCE_SECONDS = 0.05
 _TELL_SECONDS = 5.0
-_BUSY = Unavailable("as many requests as this process takes are under way", code="overloaded")
-_GREEDY = TooManyRequests("this API key has as many requests under way as one may have", code="too_many_in_flight")
+_BUSY = ReadyProblem(
+    Unavailable("as many requests as this process takes are under way", code="overloaded"), RETRY_AFTER_SECONDS
+)
+_GREEDY = ReadyProblem(
+    TooManyRequests("this API key has as many requests under way as one may have", code="too_many_in_flight"),
+    RETRY_AFTER_SECONDS,
+)
 
 log = logger(__name__)
 
@@ -43,7 +45,7 @@ class Places:
     taken: int = 0
     of_key: Counter[bytes] = field(default_factory=Counter)
 
-    def refusal(self, key: bytes) -> PrelabelError | None:
+    def refusal(self, key: bytes) -> ReadyProblem | None:
         if self.taken >= self.most:
             return _BUSY
         return _GREEDY if self.of_key[key] >= self.most_of_a_key else None
@@ -89,7 +91,7 @@ class Admission:
         refusal = self._places.refusal(key)
         if refusal is not None:
             self._note(refusal)
-            await _refuse(refusal, send)
+            await refusal.answer(send)
             return
         place = _Place(lambda: self._places.take(key), lambda: self._places.free(key), self._turns.free)
         scope.setdefault("state", {})[_STATE] = place
@@ -99,12 +101,12 @@ class Admission:
                 await self._app(scope, place.while_working(receive), place.while_working_to(send))
             else:
                 self._note(_BUSY)
-                await _refuse(_BUSY, send)
+                await _BUSY.answer(send)
         finally:
             place.end_turn()
             place.free()
 
-    def _note(self, refusal: PrelabelError) -> None:
+    def _note(self, refusal: ReadyProblem) -> None:
         # A line each would cost more than the refusal.
         self._metrics.refused.labels(refusal.code).inc()
         self._untold += 1
@@ -192,17 +194,3 @@ def give_up_turn(request: Request) -> None:
     place: _Place | None = getattr(request.state, _STATE, None)
     if place is not None:
         place.end_turn()
-
-
-async def _refuse(refusal: PrelabelError, send: Send) -> None:
-    request_id = uuid4().hex
-    body = orjson.dumps(problem_of(refusal, request_id))
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(RETRY_AFTER_SECONDS).encode()),
-        (b"x-request-id", request_id.encode()),
-        (b"x-content-type-options", b"nosniff"),
-    ]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from services.api import health
 from services.api.access import routes as access
@@ -88,6 +90,15 @@ give the same answer for 24 hours. What has an `ETag` is changed with `If-Match`
 
 
 class PrelabelApi(FastAPI):
+    outermost: Sequence[Middleware] = ()
+    """What stands around FastAPI's own, so that whom it turns away costs nothing of that."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app = super().build_middleware_stack()
+        for middleware, args, options in reversed(self.outermost):
+            app = middleware(app, *args, **options)
+        return app
+
     def openapi(self) -> dict[str, Any]:
         """With the schema of problems, which every call declares and no response model names."""
         document = super().openapi()
@@ -118,21 +129,25 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.metrics = HttpMetrics()
     install_problem_handlers(app)
     app.add_middleware(RequestContext, metrics=app.state.metrics)
-    places = Places(settings.api_max_in_flight, settings.api_max_in_flight_per_key)
-    turns = Turns(settings.database_pool_size, settings.database_pool_wait_seconds)
-    app.add_middleware(Admission, places=places, turns=turns, metrics=app.state.metrics)
-    if settings.allowed_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=["ETag", "Location", "Retry-After", REPLAYED, REQUEST_ID],
-        )
+    app.outermost = [*_cors(settings), _admission(settings, app.state.metrics)]
     add_docs_page(app)
     for router in (*ROUTERS, health.router):
         app.include_router(router)
     return app
+
+
+def _admission(settings: ApiSettings, metrics: HttpMetrics) -> Middleware:
+    places = Places(settings.api_max_in_flight, settings.api_max_in_flight_per_key)
+    turns = Turns(settings.database_pool_size, settings.database_pool_wait_seconds)
+    return Middleware(Admission, places=places, turns=turns, metrics=metrics)
+
+
+def _cors(settings: ApiSettings) -> list[Middleware]:
+    if not settings.allowed_origins:
+        return []
+    shown = ["ETag", "Location", "Retry-After", REPLAYED, REQUEST_ID]
+    any_of: dict[str, Any] = {"allow_methods": ["*"], "allow_headers": ["*"]}
+    return [Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, expose_headers=shown, **any_of)]
 
 
 def _operation_id(route: APIRoute) -> str:
