@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from deploy.local.demo.client import Json
@@ -92,10 +93,12 @@ async def _followed(stage: Stage, run: Json) -> _Course:
     async with asyncio.timeout(_SECONDS):
         while True:
             now = await stage.gateway.get(f"/v1/model-runs/{run['id']}")
-            course.moments.append(time.perf_counter())
+            course.moments.append(time.time())
             course.done.append(now["succeeded"] + now["failed"])
             course.memory.append(_memory(stage, processes))
             if now["finished_at"]:
+                # We look up to half a second late, which is much of the last tenth.
+                course.moments[-1] = datetime.fromisoformat(now["finished_at"]).timestamp()
                 break
             await asyncio.sleep(_LOOK_SECONDS)
     if now["succeeded"] != _ROWS:
