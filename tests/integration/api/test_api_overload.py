@@ -31,14 +31,17 @@ async def standing_still(servers: tuple[str, str], folder: Path) -> AsyncIterato
 async def test_requests_beyond_the_limit_are_refused_and_the_others_answered(
     api_servers: tuple[str, str], tmp_path: Path
 ) -> None:
-    async with tight(api_servers, tmp_path, api_max_in_flight=4, api_max_in_flight_per_key=3) as api:
+    page = "https://label.example.org"
+    limits: dict[str, Any] = {"api_max_in_flight": 4, "api_max_in_flight_per_key": 3, "allowed_origins": (page,)}
+    async with tight(api_servers, tmp_path, **limits) as api:
         workspace = await api.workspace()
         admin, viewer = api.as_(workspace), api.as_(workspace, Role.VIEWER)
         async with standing_still(api_servers, tmp_path):
             waiting = [asyncio.create_task(admin.get("/v1/projects")) for _ in range(3)]
             await _until_in_flight(api, 3)
-            refused = await admin.get("/v1/projects")
+            refused = await admin.get("/v1/projects", headers={"Origin": page})
             assert _told(refused) == (429, "too_many_in_flight")
+            assert refused.headers["Access-Control-Allow-Origin"] == page, "a page may read why"
             waiting.append(asyncio.create_task(viewer.get("/v1/projects")))
             await _until_in_flight(api, 4)
             assert _told(await viewer.get("/v1/models")) == (503, "overloaded")
