@@ -1,6 +1,7 @@
 """Keeps Triton at the wanted set of models and the catalog's live state true. One worker at a time does it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -93,7 +94,9 @@ class ModelKeeper:
         self._own = OwnModels(machinery.sessions, machinery.store, self.replicas, settings.model_load_seconds)
         self._foreign = ForeignWatch(machinery.servers)
         self._store = StoreWatch(machinery.store)
+        self._most_seconds_of_a_call = settings.inference_deadline_seconds
         self._loading: set[asyncio.Task[None]] = set()
+        self._unloading_since: dict[tuple[str, str], float] = {}
         self._busy: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], str] = {}
         self._broken: set[str] = set()
@@ -192,19 +195,36 @@ class ModelKeeper:
         if place.found is None and not model.own:
             return _Live("unavailable", "the model is not in Triton's repository")
         state, reason = place.found or ("UNAVAILABLE", self._refused.get(key, ""))
+        if state == "UNLOADING":
+            return self._while_unloading(model, key)
+        self._unloading_since.pop(key, None)
         if state == "READY":
             self._refused.pop(key, None)
             return _Live("ready", None)
         if state == "UNAVAILABLE" and model.own:
             return self._load_own(model, key, reason)
         if state == "UNAVAILABLE":
-            self._begin(key, _loading(model.name))
+            self._begin(key, self._load_of(model))
         return _Live("loading" if state == "LOADING" else "unavailable", reason or None)
 
     def _load_own(self, model: _Kept, key: tuple[str, str], refused: str) -> _Live:
         if not model.begun_by_another():
-            self._begin(key, self._own.loading(model.model_id))
+            self._begin(key, self._load_of(model))
         return _Live("unavailable", refused) if refused else _Live("loading", None)
+
+    def _while_unloading(self, model: _Kept, key: tuple[str, str]) -> _Live:
+        """Triton waits for the calls that the model still has, and for ever when one of them hangs: after the deadline
+        of all calls the model is loaded beside what is left of it."""
+        since = self._unloading_since.setdefault(key, time.monotonic())
+        if time.monotonic() - since <= self._most_seconds_of_a_call:
+            return _Live("unavailable", "Triton is unloading the model")
+        log.warning("model_hangs", model=model.slug, at=key[0], seconds=round(time.monotonic() - since))
+        del self._unloading_since[key]
+        self._begin(key, self._load_of(model))
+        return _Live("loading", None)
+
+    def _load_of(self, model: _Kept) -> Load:
+        return self._own.loading(model.model_id) if model.own else _loading(model.name)
 
     def _begin(self, place: tuple[str, str], load: Load) -> None:
         self._busy.add(place)

@@ -55,7 +55,8 @@ class Arena:
 @asynccontextmanager
 async def opened_arena(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[Arena]:
     stand_ins = [
-        sleeps(batch_ms=_BATCH_MS, row_ms=_ROW_MS, slug=slug, max_batch=_MAX_BATCH) for slug in (STEADY, CHANGING)
+        sleeps(batch_ms=_BATCH_MS, row_ms=_ROW_MS, slug=slug, max_batch=_MAX_BATCH, hangs=slug == STEADY)
+        for slug in (STEADY, CHANGING)
     ]
     store = model_store(folder / "models", stand_ins)
     models = built_models(store)

@@ -106,6 +106,23 @@ async def test_a_model_that_goes_stalls_the_run_and_wakes_it(world: World) -> No
     assert events == [*_STALLED_ONCE, "model_run.completed"]
 
 
+async def test_a_model_whose_unloading_hangs_is_loaded_beside_it(world: World) -> None:
+    run_id, rows = await submit_numbers(world, 16)
+    model = FakeTriton()
+    model.state = ("UNLOADING", "")
+    async with working(world, model, inference_deadline_seconds=2.0):
+        async with asyncio.timeout(10):
+            while (await world.run(run_id)).state_reason != "Triton is unloading the model":
+                await asyncio.sleep(0.02)
+        assert not model.loads, "calls that are under way may still end"
+        async with asyncio.timeout(20):
+            while not model.loads:
+                await asyncio.sleep(0.02)
+        model.state = ("READY", "")
+        assert await until_ended(world, run_id) == "completed"
+    await check(world, run_id, rows)
+
+
 async def test_a_broken_model_is_loaded_anew(world: World) -> None:
     run_id, rows = await submit_numbers(world, 16)
     model = FakeTriton()

@@ -32,6 +32,7 @@ CELLS: Mapping[str, Cell] = {
     "triton_stopped": Cell(triton.stopped, 25),
     "triton_slower_than_the_deadline": Cell(triton.slower_than_the_deadline, 15),
     "model_unloaded": Cell(triton.unloaded, 15),
+    "model_hangs": Cell(triton.hanging, 20),
     "model_of_another_version": Cell(triton.another_version, 15),
     "model_exchanged": Cell(triton.exchanged, 15),
     "answers_spoiled": Cell(answers.spoiled, 12, quick=True),

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from tests.faults.arena import CHANGING, DEADLINE_SECONDS, ELSEWHERE, STEADY
 from tests.faults.breaking import OTHER_DIGEST, changed_model, kill_server, until_served
-from tests.faults.trial import Trial
+from tests.faults.trial import RETURN_SECONDS, Trial
 from tests.support.faulty_triton import late
+from tests.support.stand_ins import hang
 
 
 async def killed(trial: Trial) -> None:
@@ -32,6 +33,17 @@ async def unloaded(trial: Trial) -> None:
         await trial.moment(1.5)
         await trial.faults.unload(trial.arena.models[STEADY].triton_name)
     await trial.goes_on(attempt, "the model")
+    await trial.completed(attempt)
+
+
+async def hanging(trial: Trial) -> None:
+    """A call hangs in the model, and with it its unloading: workers load the model beside what is left of it."""
+    attempt = await trial.begin()
+    await trial.moment(1.5)
+    trial.note("a call hangs")
+    await hang(trial.world.options.models, STEADY)
+    await trial.faults.unload(trial.arena.models[STEADY].triton_name)
+    await trial.goes_on(attempt, "a model that hangs", DEADLINE_SECONDS + RETURN_SECONDS)
     await trial.completed(attempt)
 
 

@@ -7,6 +7,7 @@
 `sleeps` says "even" or "odd" of the sum of a text's bytes, so that an answer paired with the wrong row is seen.
 """
 
+import asyncio
 import json
 import shutil
 import struct
@@ -40,10 +41,12 @@ def sleeps(
     row_ms: float = 0.5,
     slug: str | None = None,
     max_batch: int = MAX_BATCH,
+    hangs: bool = False,
 ) -> StandIn:
-    """Texts in; a batch takes 2 ms and 0.5 ms a row. With more instances the slug is `sleeps-2` and so on."""
+    """Texts in; a batch takes 2 ms and 0.5 ms a row. With more instances the slug is `sleeps-2` and so on. One that
+    `hangs` does so when `hang` says it."""
     card = _text_card(slug or _numbered("sleeps", instances), ["even", "odd"], max_batch_size=max_batch)
-    return StandIn(card, _behaviour(batch_ms, row_ms, parity="scores"), instances)
+    return StandIn(card, {**_behaviour(batch_ms, row_ms, parity="scores"), "hangs": hangs}, instances)
 
 
 def sleeps_on_images(instances: int = 1, *, batch_ms: float = 2.0, row_ms: float = 0.5, side: int = _SIDE) -> StandIn:
@@ -73,10 +76,23 @@ def answers_constant(instances: int = 1, *, records: bool = False) -> StandIn:
     return StandIn(card, {**_behaviour(0, 0, scores=[0.9, 0.1]), "records": records}, instances)
 
 
+async def hang(store: Path, slug: str) -> None:
+    """Until a call of a stand-in hangs in the model, for half a minute, while its process is well."""
+    sign = _code(store, slug) / "hang"
+    sign.touch()
+    while sign.exists():
+        await asyncio.sleep(0.01)
+
+
 def calls(store: Path, slug: str) -> list[tuple[float, int]]:
     """When Triton began each call of a stand-in that records, in seconds since 1970, and how many rows it had."""
-    (file,) = [path for path in store.glob("repository/*/1/calls") if path.parts[-3].rpartition("-")[0] == slug]
-    return [(nanoseconds / 1e9, rows) for nanoseconds, rows in struct.iter_unpack("<qq", file.read_bytes())]
+    noted = (_code(store, slug) / "calls").read_bytes()
+    return [(nanoseconds / 1e9, rows) for nanoseconds, rows in struct.iter_unpack("<qq", noted)]
+
+
+def _code(store: Path, slug: str) -> Path:
+    (found,) = [path for path in store.glob("repository/*/1") if path.parts[-2].rpartition("-")[0] == slug]
+    return found
 
 
 def model_store(folder: Path, stand_ins: Iterable[StandIn]) -> Path:
@@ -101,7 +117,14 @@ def _add(folder: Path, one: StandIn) -> BuiltModel:
 def _behaviour(batch_ms: float, row_ms: float, parity: str | None = None, **constants: Any) -> dict[str, Any]:
     types = {"classes": "int32"}
     rows = {name: {"datatype": types.get(name, "float32"), "row": row} for name, row in constants.items()}
-    return {"batch_ms": batch_ms, "row_ms": row_ms, "parity": parity, "constants": rows, "records": False}
+    return {
+        "batch_ms": batch_ms,
+        "row_ms": row_ms,
+        "parity": parity,
+        "constants": rows,
+        "records": False,
+        "hangs": False,
+    }
 
 
 def _text_card(slug: str, classes: Sequence[str], **changes: Any) -> ModelCard:

@@ -8,6 +8,7 @@ import json
 import os
 import struct
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import triton_python_backend_utils as pb_utils
 
 # The server takes arrays of numpy 2 for empty ones, and dies of DLPack with numpy 1: each has its own way.
 _NUMPY_2 = int(np.__version__.split(".", maxsplit=1)[0]) > 1
+
+_HANGS_SECONDS = 30
 
 
 class TritonPythonModel:
@@ -27,6 +30,7 @@ class TritonPythonModel:
         self._parity: str | None = behaviour["parity"]
         calls = os.path.join(pb_utils.get_model_dir(), "calls")
         self._calls = os.open(calls, os.O_CREAT | os.O_APPEND | os.O_WRONLY) if behaviour["records"] else None
+        self._hang: str | None = os.path.join(pb_utils.get_model_dir(), "hang") if behaviour["hangs"] else None
         most = config["max_batch_size"]
         self._constants = {
             name: np.repeat(np.array(one["row"], one["datatype"])[None], most, axis=0)
@@ -38,6 +42,10 @@ class TritonPythonModel:
         counts = [tensor.shape()[0] for tensor in inputs]
         if self._calls is not None:
             os.write(self._calls, struct.pack("<qq", time.time_ns(), sum(counts)))
+        if self._hang is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self._hang)
+                time.sleep(_HANGS_SECONDS)
         if wait := self._batch_seconds + self._row_seconds * sum(counts):
             time.sleep(wait)
         return [self._response(tensor, count) for tensor, count in zip(inputs, counts, strict=True)]
