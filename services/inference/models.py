@@ -1,7 +1,6 @@
 """Keeps Triton at the wanted set of models and the catalog's live state true. One worker at a time does it."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ _INTERVAL_SECONDS = 1.0
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
 _OF_ANOTHER = timedelta(seconds=10)
 _EVERY_LANE = 16
+_UNLOADING = "Triton is unloading the model"
 _LOCK_KEY = 0x70726C  # any number that nothing else locks
 _WORST_LAST = ("ready", "loading", "unavailable")
 _NOT_LOADED: tuple[type[Exception], ...] = (PartAway, ModelRejected, *DATABASE_ERRORS)
@@ -67,6 +67,10 @@ class _Kept:
         """Another worker loads it; if that one died, this one begins a little later."""
         return self.state == "loading" and datetime.now(UTC) - self.state_changed_at < _OF_ANOTHER
 
+    def unloads_for_longer_than(self, time: timedelta) -> bool:
+        """By the catalog, so that it does not matter which worker looks."""
+        return self.state_reason == _UNLOADING and datetime.now(UTC) - self.state_changed_at > time
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -94,9 +98,8 @@ class ModelKeeper:
         self._own = OwnModels(machinery.sessions, machinery.store, self.replicas, settings.model_load_seconds)
         self._foreign = ForeignWatch(machinery.servers)
         self._store = StoreWatch(machinery.store)
-        self._most_seconds_of_a_call = settings.inference_deadline_seconds
+        self._longest_call = timedelta(seconds=settings.inference_deadline_seconds)
         self._loading: set[asyncio.Task[None]] = set()
-        self._unloading_since: dict[tuple[str, str], float] = {}
         self._busy: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], str] = {}
         self._broken: set[str] = set()
@@ -197,7 +200,6 @@ class ModelKeeper:
         state, reason = place.found or ("UNAVAILABLE", self._refused.get(key, ""))
         if state == "UNLOADING":
             return self._while_unloading(model, key)
-        self._unloading_since.pop(key, None)
         if state == "READY":
             self._refused.pop(key, None)
             return _Live("ready", None)
@@ -215,11 +217,9 @@ class ModelKeeper:
     def _while_unloading(self, model: _Kept, key: tuple[str, str]) -> _Live:
         """Triton waits for the calls that the model still has, and for ever when one of them hangs: after the deadline
         of all calls the model is loaded beside what is left of it."""
-        since = self._unloading_since.setdefault(key, time.monotonic())
-        if time.monotonic() - since <= self._most_seconds_of_a_call:
-            return _Live("unavailable", "Triton is unloading the model")
-        log.warning("model_hangs", model=model.slug, at=key[0], seconds=round(time.monotonic() - since))
-        del self._unloading_since[key]
+        if not model.unloads_for_longer_than(self._longest_call):
+            return _Live("unavailable", _UNLOADING)
+        log.warning("model_hangs", model=model.slug, at=key[0])
         self._begin(key, self._load_of(model))
         return _Live("loading", None)
 
