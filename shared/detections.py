@@ -1,4 +1,4 @@
-"""Detections as `shared.alignment.select` sees them: light, and parsed only where somebody asks for the geometry."""
+"""Detections as `shared.selection.select` sees them: light, and parsed only where somebody asks for the geometry."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -3,10 +3,9 @@
 from collections.abc import Collection, Sequence
 from math import log2
 from typing import NamedTuple
-from uuid import UUID
 
-from shared.alignment import Candidate, Selection
 from shared.annotations import FeatureType
+from shared.selection import Candidate, Selection
 
 
 class Doubt(NamedTuple):
@@ -24,13 +23,13 @@ def doubt(objects: Collection[float], answers: Sequence[Sequence[float]] = ()) -
     """`objects` are confidences of things that are there or not; `answers` those of all options, for each radio."""
     if not objects and not answers:
         return Doubt()
-    least = min(objects, default=1.0)
-    margin = min((abs(2 * one - 1) for one in objects), default=1.0)
-    entropy = sum(map(_bits_of, objects))
+    least, margin, entropy = 1.0, 1.0, 0.0
+    for one in objects:
+        least, margin = min(least, one), min(margin, abs(2 * one - 1))
+        entropy += _bits_of(one)
     for options in answers:
         first, second, *_ = sorted((*options, 0.0, 0.0), reverse=True)
         least = min(least, first)
-        # Of an option that stands alone, the second likeliest reading is that it is another one.
         margin = min(margin, first - second if second else abs(2 * first - 1))
         entropy += _bits(options)
     return Doubt(1 - least, 1 - margin, entropy)
@@ -41,23 +40,19 @@ def doubt_of(selection: Selection, offered: Sequence[Candidate] | None = None, s
     offered = selection.visible if offered is None else offered
     if not selection.alignment.answers:
         return doubt([*settled, *(one.detection.confidence for one in offered)])
-    objects, radios = list(settled), set[UUID]()
-    for one in offered:
-        if one.entry.target_type is FeatureType.RADIO:
-            radios.add(one.entry.target.feature_schema_id)
-        else:
+    objects, radios = list(settled), []
+    for one in offered:  # with one answer a radio at most
+        if one.entry.target_type is FeatureType.RADIO and len(selection.detections) > 1:
+            radios.append(_options(selection, one))
+        else:  # an option that stands alone is there or not, as a thing is
             objects.append(one.detection.confidence)
-    return doubt(objects, [_options(selection, radio) for radio in radios])
+    return doubt(objects, radios)
 
 
-def _options(selection: Selection, radio: UUID) -> list[float]:
-    """The confidences of all that the model said for it, shown or not."""
-    by_class = selection.alignment.by_class
-    return [
-        one.confidence
-        for one in selection.detections
-        if any(entry.target.feature_schema_id == radio for _, entry in by_class.get(one.model_class, ()))
-    ]
+def _options(selection: Selection, answer: Candidate) -> list[float]:
+    """The confidences of all that the model said for its radio, shown or not."""
+    classes = selection.alignment.rivals[answer.number]
+    return [one.confidence for one in selection.detections if one.model_class in classes]
 
 
 def _bits_of(confidence: float) -> float:

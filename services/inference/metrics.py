@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Iterable
 from contextlib import nullcontext
+from functools import cache
 from typing import TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -53,8 +54,15 @@ _codes: set[tuple[str, str]] = set()
 
 async def timed(stage: str, work: Awaitable[Result]) -> Result:
     traced = span(stage, kind="client" if stage == "infer" else "internal") if stage in _OF_A_BATCH else nullcontext()
-    with STAGE_SECONDS.labels(stage).time(), IN_STAGE.labels(stage).track_inprogress(), traced:
+    seconds, at_work = _of_stage(stage)
+    with seconds.time(), at_work.track_inprogress(), traced:
         return await work
+
+
+@cache
+def _of_stage(stage: str) -> tuple[Histogram, Gauge]:
+    """Looked up once: it takes longer than the counting."""
+    return STAGE_SECONDS.labels(stage), IN_STAGE.labels(stage)
 
 
 def count_failed(reasons: Iterable[tuple[str, str]]) -> None:

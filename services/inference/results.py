@@ -14,10 +14,10 @@ from services.inference.inputs import Prepared
 from services.inference.recipe import recipe_key
 from services.inference.segments import Claim
 from services.inference.trace import worker_of
-from shared.alignment import Selection, select
 from shared.annotations import Annotation
 from shared.doubt import doubt_of
 from shared.fingerprint import fingerprint
+from shared.selection import Selection, select
 
 Record: TypeAlias = tuple[Any, ...]
 _TABLES = ("row_outcomes", "detections", "withheld_detections", "row_projections")
@@ -39,7 +39,7 @@ class Failed:
 
 @dataclass(slots=True)
 class _Numbered:
-    """A detection as `shared.alignment.select` sees it."""
+    """A detection as `shared.selection.select` sees it."""
 
     ordinal: int
     model_class: str
@@ -142,17 +142,13 @@ class Outcomes:
 
     def _add_row(self, one: Succeeded, detections: int, selection: Selection, mark: bytes | None) -> None:
         claim, row_id = self.claim, one.row.content.data_row_id
+        run, workspace, attempts = claim.model_run_id, claim.workspace_id, 1 + claim.earlier_attempts.get(row_id, 0)
+        of_row = (run, workspace, claim.segment_id, claim.execution, row_id)
         self.records["row_outcomes"].append(
-            (
-                *(claim.model_run_id, claim.workspace_id, claim.segment_id, claim.execution, row_id),
-                *("succeeded", None, None, None, 1 + claim.earlier_attempts.get(row_id, 0), detections),
-                *(one.trace, mark),
-            )
+            (*of_row, "succeeded", None, None, None, attempts, detections, one.trace, mark)
         )
-        shown = (len(selection.visible), *doubt_of(selection))
-        self.records["row_projections"].append(
-            (claim.model_run_id, claim.alignment.version, row_id, claim.workspace_id, *shown)
-        )
+        shown, doubt = len(selection.visible), doubt_of(selection)
+        self.records["row_projections"].append((run, claim.alignment.version, row_id, workspace, shown, *doubt))
 
 
 class _Annotations:

@@ -18,12 +18,13 @@ from services.inference.machinery import Machinery
 from services.inference.metrics import ROWS, timed
 from services.inference.recipe import recipe_key
 from services.inference.segments import Claim, LeaseLost
-from shared.alignment import Alignment, Selection, select
+from shared.alignment import Alignment
 from shared.database.driver import driver_of
 from shared.database.known_results import Known, Question, find_known
 from shared.database.ledger import LedgerPlace, add_to_ledger
 from shared.detections import StoredDetection
 from shared.doubt import doubt_of
+from shared.selection import Selection, select
 from shared.telemetry import logger
 
 _DETECTIONS_AT_ONCE = 10_000

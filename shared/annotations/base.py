@@ -2,9 +2,8 @@
 corner of its top left pixel, x right, y down. Text offsets are Unicode code points, half-open."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,8 +46,7 @@ Extent = Annotated[float, Field(allow_inf_nan=False, gt=0, le=2 * FARTHEST)]
 Position = tuple[Coordinate, Coordinate]
 
 
-@dataclass(frozen=True, slots=True)
-class Canvas:
+class Canvas(NamedTuple):
     """The room an annotation must fit in: an image in pixels, or a text in code points."""
 
     width: int = 0

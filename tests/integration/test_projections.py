@@ -21,8 +21,7 @@ from services.api.model_runs.ledger import read_ledger
 from services.api.projections.operation import KIND, Realignment
 from services.api.projections.reproject import add_version, reproject
 from services.api.settings import WorkerSettings
-from shared.alignment import SHOWN, Alignment, AlignmentEntry, Detection, Target
-from shared.alignment import select as select_shown
+from shared.alignment import Alignment, AlignmentEntry, Detection, Target
 from shared.annotations import ANNOTATION, FeatureType
 from shared.conditions import Condition, Range
 from shared.database.engine import Sessions, create_engine, create_sessions
@@ -31,6 +30,8 @@ from shared.database.tables import DataRowReviewRow, DecisionRow, ModelRunRow, R
 from shared.database.unit_of_work import unit_of_work
 from shared.ids import new_id
 from shared.object_store import ObjectStore
+from shared.selection import SHOWN
+from shared.selection import select as select_shown
 from shared.signals import Signals
 from tests.support.finished import CLASSES, Features, add_finished_run
 from tests.support.operations import read, until_state

@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 
 from shared.alignment import Detection
-from shared.alignment import select as select_shown
 from shared.annotations import Annotation, BoundingBox, Classification
 from shared.contracts.event import RunState
 from shared.database.alignments import read_alignment
@@ -30,6 +29,7 @@ from shared.database.unit_of_work import unit_of_work
 from shared.database.withholding import find_withheld
 from shared.doubt import doubt_of
 from shared.model_card import ModelCard
+from shared.selection import select as select_shown
 from shared.signals import Signals
 from tests.support.cards import built
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.api.model_runs.checks import exclusive
 from services.api.model_runs.submit import segment_size
 from services.api.model_runs.transitions import MOVES, check_verb
-from shared.alignment import Alignment, AlignmentEntry, Detection, Target, select
+from shared.alignment import Alignment, AlignmentEntry, Detection, Target
 from shared.annotations import BoundingBox, FeatureType
 from shared.conditions import Condition, Range
 from shared.contracts.event import RunState
@@ -21,6 +21,7 @@ from shared.contracts.run_verbs import RunVerb, allowed_verbs
 from shared.database.tables import ModelRunRow
 from shared.errors import Conflict
 from shared.pre_label_id import PreLabelId, parse_pre_label_id
+from shared.selection import select
 
 _EDGES = st.none() | st.sampled_from((0.0, 0.25, 0.5, 0.75, 1.0))
 _RANGES = st.none() | st.builds(Range, minimum=_EDGES, maximum=_EDGES)

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from services.api.model_runs.checks import Aligning, Ground, check_alignment
 from services.api.model_runs.schemas import AlignmentEntryCreate
-from shared.alignment import Alignment, AlignmentEntry, Detection, PreLabel, select
+from shared.alignment import Alignment, AlignmentEntry, Detection
 from shared.annotations import ANNOTATION, CLASSIFICATION_TYPES, AnnotationValue, FeatureType, features_taking
 from shared.answers import Answer
 from shared.errors import Problems
 from shared.ontology import Classification, FeatureSchema, Ontology, Option, Tool, features, with_ids
+from shared.selection import PreLabel, select
 from tests.support.cards import card
 from tests.unit.shared.strategies import annotations
 

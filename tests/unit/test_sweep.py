@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from services.api.previews.matching import Thing, match, things_of
 from services.api.previews.strata import allocate
 from services.api.previews.sweep import THRESHOLDS, SweptRow, quality, shown_at_least, sweep
-from shared.alignment import SHOWN, Alignment, AlignmentEntry, Detection, Target, select
+from shared.alignment import Alignment, AlignmentEntry, Detection, Target
 from shared.annotations import AnnotationValue, BoundingBox, Classification, FeatureType, TextEntity
+from shared.selection import SHOWN, select
 from tests.unit.shared.strategies import IDS
 from tests.unit.shared.test_alignment import entries, rows
 

@@ -12,9 +12,9 @@ from services.api.previews.matching import Place, Thing
 from services.api.previews.sweep import thing_of
 from services.api.projections.reading import Reader
 from shared.alignment import Alignment
-from shared.alignment import select as select_shown
 from shared.database.alignments import read_alignment
 from shared.database.tables import ModelRunRow
+from shared.selection import select as select_shown
 
 _ROWS_AT_ONCE = 100
 

@@ -7,8 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.model_runs.schemas import Ledger, LedgerClass
-from shared.alignment import SHOWN
 from shared.database.tables import ModelRunRow
+from shared.selection import SHOWN
 
 DISCARDED, UNDONE = "discarded", "undone"
 

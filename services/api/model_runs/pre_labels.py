@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.api.model_runs.schemas import DecisionState
 from services.api.model_runs.schemas import PreLabel as ShownPreLabel
 from services.api.model_runs.view import Place, View, Viewed
-from shared.alignment import PreLabel
 from shared.database.tables import (
     DataRowRow,
     DecisionRow,
@@ -25,6 +24,7 @@ from shared.database.tables import (
     RowProjectionRow,
 )
 from shared.pre_label_id import PreLabelId
+from shared.selection import PreLabel
 
 _ROWS_AT_ONCE = 200
 _DETECTIONS_AT_ONCE = 1_000

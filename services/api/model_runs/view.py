@@ -13,12 +13,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.model_runs.schemas import DecisionState
-from shared.alignment import Alignment, Detection, PreLabel, Target
-from shared.alignment import select as select_shown
+from shared.alignment import Alignment, Detection, Target
 from shared.annotations import ANNOTATION
 from shared.answers import Answer
 from shared.database.alignments import read_alignment
 from shared.database.tables import DecisionRow, DetectionRow, ModelRunRow
+from shared.selection import PreLabel
+from shared.selection import select as select_shown
 
 DECIDED: Mapping[str, DecisionState] = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
 Place = tuple[int, UUID]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.api.previews.matching import Place, Thing, match
 from services.api.previews.sweep import thing_of
-from shared.alignment import Candidate
+from shared.selection import Candidate
 
 Pair = tuple[int, int]
 """Two of the previews, by their places."""

@@ -17,11 +17,11 @@ from services.api.previews.schemas import (
     DifferentRow,
     PreviewComparison,
 )
-from shared.alignment import Candidate
 from shared.database.alignments import read_alignment
 from shared.database.tables import DataRowRow, FeatureSchemaRow, ModelRunRow
 from shared.errors import Conflict, Unprocessable
 from shared.run_configuration import RunConfiguration
+from shared.selection import Candidate
 from shared.snapshots import run_model
 
 _FEWEST, _MOST = 2, 3

@@ -10,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.previews.matching import Thing, things_of
 from services.api.projections.reading import Reader, ReadRow
-from shared.alignment import Alignment, Candidate
-from shared.alignment import select as select_shown
+from shared.alignment import Alignment
 from shared.annotations import ANNOTATION
 from shared.database.tables import DataRowReviewRow, LabelRow, ModelRunRow
 from shared.database.withholding import find_withheld
+from shared.selection import Candidate
+from shared.selection import select as select_shown
 
 _SUBMITTED = "submitted"
 

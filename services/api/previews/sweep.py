@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.api.previews.matching import Place, Thing, match, things_of
-from shared.alignment import Alignment, Candidate
+from shared.alignment import Alignment
+from shared.selection import Candidate
 
 THRESHOLDS: NDArray[np.float64] = np.array([hundredth / 100 for hundredth in range(101)])
 Counts = NDArray[np.int64]

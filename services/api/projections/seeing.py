@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TypedDict
 from uuid import UUID
 
-from shared.alignment import Alignment, select
+from shared.alignment import Alignment
 from shared.detections import Seen
 from shared.doubt import Doubt, doubt_of
+from shared.selection import select
 
 Decided = Mapping[int, Set[UUID]]
 """The features that each decided detection of a data row was decided for."""

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.model_runs.view import Place, View, Viewed
 from services.api.review import queries
-from shared.alignment import PreLabel
 from shared.database.tables import DataRowRow, ModelRunRow
 from shared.errors import Problems
 from shared.pre_label_id import PreLabelId, parse_pre_label_id
+from shared.selection import PreLabel
 
 
 @dataclass(frozen=True, slots=True)

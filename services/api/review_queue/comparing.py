@@ -16,8 +16,7 @@ from services.api.projections.reading import Reader, ReadRow
 from services.api.projects.queries import hold_project
 from services.api.review_queue import queries
 from services.api.review_queue.schemas import RunComparisonCreate
-from shared.alignment import Alignment, Candidate
-from shared.alignment import select as select_shown
+from shared.alignment import Alignment
 from shared.contracts.events import TERMINAL_STATES
 from shared.database.alignments import read_alignment
 from shared.database.driver import driver_of
@@ -27,6 +26,8 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.errors import NotFound, Problems
 from shared.ids import new_id
 from shared.operations import RunningOperation
+from shared.selection import Candidate
+from shared.selection import select as select_shown
 
 KIND = "measure_disagreement"
 _COLUMNS = ("comparison_id", "data_row_id", "workspace_id", "disagreement", "submitted")

@@ -81,7 +81,7 @@ class BatchMemory:
 
     def row(self, datatypes: Mapping[str, Datatype], shapes: Shapes) -> dict[str, Array]:
         """Where the next row's inputs go, by name, not cleared; `keep` makes them part of the batch."""
-        key = tuple(sorted(shapes.items()))
+        key = tuple(shapes.items())
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group(self.room(datatypes, shapes))

@@ -1,7 +1,7 @@
 """Where the model's input lies on the data row: the way back for what the model says."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -21,8 +21,7 @@ class Tokens:
     words: NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Model pixels to image pixels: `image = (model - offset) / scale`. `canvas` is the whole data row.
 
     `tokens` for what was tokenized; `read_to`, a code point, when the model saw no more of the text than that.

@@ -215,7 +215,7 @@ def _queue_index(score: str) -> Index:
 
 
 class RowProjectionRow(Base):
-    """Stored result of `shared.alignment.select` for one row; can be made again at any time.
+    """Stored result of `shared.selection.select` for one row; can be made again at any time.
 
     `kept` are decided detections that this version would drop, each with its reason; `review_revision` is the review's
     when the row was looked at. `uncertainty` (of the least confident), `margin` and `entropy` order the review queue,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.alignment import SHOWN, Alignment, AlignmentEntry, Detection, Selection, Target, select
+from shared.alignment import Alignment, AlignmentEntry, Detection, Target
 from shared.annotations import (
     ANNOTATION,
     BoundingBox,
@@ -24,6 +24,7 @@ from shared.annotations import (
 )
 from shared.answers import Answer, AnswerFromAttribute
 from shared.conditions import Condition, Range
+from shared.selection import SHOWN, Selection, select
 from tests.unit.shared.strategies import IDS, annotations, ids, mask_of
 
 CLASSES = ["cat", "dog", "person"]
