@@ -2,6 +2,7 @@
 
 import base64
 import importlib.util
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from services.inference.scaling import backlog_query
 from services.inference.settings import InferenceSettings
 from services.notifier.app import create_app as create_notifier
 from services.notifier.settings import NotifierSettings
+from shared import first_process
 from shared.lifecycle import create_health_app
 from tests.support.alerts import alerts
 from tests.support.manifests import CONTAINERFILE, OVERLAYS, Json, objects
@@ -154,9 +156,10 @@ def test_the_wait_for_the_schema_has_what_it_reads(overlay: str) -> None:
 @each_overlay
 def test_what_containers_start_exists(overlay: str) -> None:
     started = [one["command"] for pod in pods(overlay) for one in pod.containers if "python" in one.get("command", [])]
-    default = re.findall(r'CMD \["python", "-m", "([a-z._]+)"', CONTAINERFILE.read_text())
-    modules = {*default, *(command[command.index("-m") + 1] for command in started)}
-    assert all(importlib.util.find_spec(module) for module in modules)
+    started += [json.loads(command) for command in re.findall(r'CMD (\["python".*\])', CONTAINERFILE.read_text())]
+    # A container's first process would not hear SIGTERM while it loads.
+    assert {tuple(command[:3]) for command in started} == {("python", "-m", first_process.__name__)}
+    assert all(importlib.util.find_spec(command[3]) for command in started)
     built = {one["image"].rpartition("/")[2].partition(":")[0] for pod in pods(overlay) for one in pod.containers}
     assert built >= set(STAGES)
 
