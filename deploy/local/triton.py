@@ -20,6 +20,7 @@ from deploy.local.leftovers import remove_shared_memory
 from deploy.local.plain_paths import PlainPaths, plain_paths
 from deploy.local.service import Probe, Service, ServiceUnusable, Stopping
 from deploy.local.state import StateFolder
+from deploy.triton.python_models import STANDSTILL
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = ROOT / "deploy" / "triton" / "backends" / "onnxruntime" / "model.py"
@@ -130,7 +131,8 @@ def _backends(state: StateFolder, server: Path, version: str) -> Path:
     stub = folder / "python" / "triton_python_backend_stub"
     shutil.copyfile(server / "python_backend_stubs" / version / stub.name, stub)
     stub.chmod(0o755)
-    shutil.copyfile(STAND_IN, folder / "onnxruntime" / "model.py")
+    for code in (STAND_IN, STANDSTILL):
+        shutil.copyfile(code, folder / "onnxruntime" / code.name)
     return folder
 
 

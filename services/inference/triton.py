@@ -28,7 +28,8 @@ _TRANSIENT = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.CANCELLED,
 }
-_STUB_DIED = "is not healthy"
+# A process that ends may hold the lock that both sides of it need.
+_PROCESS_DIED = ("is not healthy", "Failed to obtain the health mutex")
 # After these nobody knows whether the server still works on the call.
 _UNANSWERED = {
     grpc.StatusCode.UNAVAILABLE,
@@ -292,7 +293,7 @@ async def _errors_sorted() -> AsyncIterator[None]:
 
 def _sorted(error: Any) -> Exception:
     message, status = str(error.details()), error.code()
-    if _STUB_DIED in message:
+    if any(words in message for words in _PROCESS_DIED):
         return ModelBroken(message)
     if status in _TRANSIENT:
         return ModelAway(message)

@@ -3,7 +3,7 @@
 To add a network: write its file with `convert(source) -> Graph`, name it in `NETWORKS`; when its texts are cut into
 tokens before they reach it, also `tokenizer(source) -> str`, named in `TOKENIZERS`.
 To add a model in Python: write its folder in `deploy/triton/python_models`, and name in `PYTHON_MODELS` what of the
-source goes beside its `model.py`.
+source goes beside its `model.py`, whose `execute` is to be marked with `answers_in_time`.
 """
 
 import shutil
@@ -14,6 +14,7 @@ from pathlib import Path
 from deploy.triton.convert import blazeface, efficientnet_lite, minilm, nanodet, offensive, selfie, ssdlite
 from deploy.triton.convert.graph import Graph
 from deploy.triton.convert.saving import save
+from deploy.triton.python_models import STANDSTILL
 
 NETWORKS: Mapping[str, Callable[[Path], Graph]] = {
     "blazeface": blazeface.convert,
@@ -51,7 +52,7 @@ def main(name: str, source: str, folder: str) -> None:
 
 def _copy_python_model(name: str, source: Path, folder: Path) -> None:
     """The code of the model, and the files or folders of the source that it reads."""
-    for code in (CODE / name).glob("*.py"):
+    for code in [STANDSTILL, *(CODE / name).glob("*.py")]:
         shutil.copyfile(code, folder / code.name)
     for target, path in PYTHON_MODELS[name].items():
         (folder / target).parent.mkdir(parents=True, exist_ok=True)

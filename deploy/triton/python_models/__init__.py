@@ -2,3 +2,8 @@
 
 They run in Triton's own environment, where Prelabel is not: nothing of it is imported here.
 """
+
+from pathlib import Path
+
+STANDSTILL = Path(__file__).with_name("standstill.py")
+"""Lies beside the `model.py` of every model in Python, which must use it."""

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.triton.python_models import STANDSTILL
 from deploy.triton.repository import add_model
 from shared.model_card import BuiltModel, ModelCard
 
 MAX_BATCH = 32
-_CODE = Path(__file__).parent / "model.py"
+_CODE = {"model.py": Path(__file__).parent / "model.py", STANDSTILL.name: STANDSTILL}
 _ONE_INSTANCE = "instance_group [ { count: 1 } ]"
 _SIDE = 64
 
@@ -107,7 +108,7 @@ def _add(folder: Path, one: StandIn) -> BuiltModel:
     behaviour = folder / "behaviour.json"
     behaviour.parent.mkdir(parents=True, exist_ok=True)
     behaviour.write_text(json.dumps({**one.behaviour, "instances": one.instances}))
-    built = add_model(folder, one.card, {"model.py": _CODE, "behaviour.json": behaviour})
+    built = add_model(folder, one.card, {**_CODE, "behaviour.json": behaviour})
     behaviour.unlink()
     config = folder / "repository" / built.triton_name / "config.pbtxt"
     config.write_text(config.read_text().replace(_ONE_INSTANCE, f"instance_group [ {{ count: {one.instances} }} ]"))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from standstill import answers_in_time
 
 # The server takes arrays of numpy 2 for empty ones, and dies of DLPack with numpy 1: each has its own way.
 _NUMPY_2 = int(np.__version__.split(".", maxsplit=1)[0]) > 1
@@ -37,6 +38,7 @@ class TritonPythonModel:
             for name, one in behaviour["constants"].items()
         }
 
+    @answers_in_time
     def execute(self, requests: list[Any]) -> list[Any]:
         inputs = [pb_utils.get_input_tensor_by_name(request, self._input) for request in requests]
         counts = [tensor.shape()[0] for tensor in inputs]

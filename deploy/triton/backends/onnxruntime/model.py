@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
+from standstill import answers_in_time
 
 _TRITON_TYPES = {
     "tensor(bool)": "TYPE_BOOL",
@@ -57,6 +58,7 @@ class TritonPythonModel:
         self._outputs = [output["name"] for output in config["output"]]
         self._refuse_what_does_not_fit(config)
 
+    @answers_in_time
     def execute(self, requests: list[Any]) -> list[Any]:
         responses: list[Any] = [None] * len(requests)
         groups: dict[Any, list[_Call]] = defaultdict(list)

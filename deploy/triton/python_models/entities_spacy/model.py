@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import spacy
 import triton_python_backend_utils as pb_utils
+from standstill import answers_in_time
 
 _NOT_NEEDED = ["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"]
 # The server takes arrays of numpy 2 for empty ones, and dies of DLPack with numpy 1: each has its own way.
@@ -26,6 +27,7 @@ class TritonPythonModel:
         nlp = spacy.load(os.path.join(pb_utils.get_model_dir(), "pipeline"), exclude=_NOT_NEEDED)
         self._reader = _Reader(nlp)
 
+    @answers_in_time
     def execute(self, requests: list[Any]) -> list[Any]:
         """All texts of all requests in one batch; a request that cannot be read costs no other."""
         texts: list[str] = []

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
+from standstill import answers_in_time
 
 from .lines import Array, as_input, cut_line, filled_width, read
 from .regions import STEP, content_box, find_quads
@@ -42,6 +43,7 @@ class TritonPythonModel:
         listed = self._reader.get_modelmeta().custom_metadata_map["character"].split("\n")
         self._characters = ["", *listed, " "]
 
+    @answers_in_time
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         return [self._answer(request) for request in requests]
 
