@@ -14,6 +14,8 @@ from services.inference.machinery import Machinery
 from services.inference.own_models import DeadModel, OwnModels
 from services.inference.recipe import note_processing
 from services.inference.replicas import Replicas, States
+from services.inference.reports import ModelState
+from services.inference.silence import Silence
 from services.inference.triton import Triton
 from services.inference.watch import ForeignWatch, StoreWatch
 from shared.contracts.jobs import Doorbell
@@ -77,7 +79,7 @@ class _Place:
     """A model on one replica, and what that says of it."""
 
     address: str
-    found: tuple[str, str] | None
+    found: ModelState | None
 
     def of(self, model: _Kept) -> tuple[str, str]:
         return self.address, model.name
@@ -103,6 +105,7 @@ class ModelKeeper:
         self._busy: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], str] = {}
         self._broken: set[str] = set()
+        self._silence = Silence()
         self._noted: frozenset[UUID] = frozenset()
 
     async def keep(self) -> None:
@@ -123,6 +126,12 @@ class ModelKeeper:
         """Load a model anew that says ready but cannot answer."""
         self._broken.add(model)
 
+    def mend_if_silent(self, model: str) -> None:
+        """When a call has waited as long as any may, and the model has answered nobody meanwhile."""
+        if self._silence.seconds(model) > self._longest_call.total_seconds():
+            log.warning("model_silent", model=model)
+            self.mend(model)
+
     async def _look(self) -> None:
         states: Mapping[str, States] = {}
         away = None
@@ -130,6 +139,7 @@ class ModelKeeper:
             states = await self.replicas.states()
         except PartAway as error:
             away = _Live("unavailable", f"Triton does not answer: {error}"[:300])
+        self._silence.note(states)
         async with unit_of_work(self._sessions, self._signals, "service:inference") as work:
             if not await work.session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK_KEY))):
                 return
@@ -180,7 +190,7 @@ class ModelKeeper:
         return None if found is None else _Live(*found)
 
     def _everywhere(self, model: _Kept, states: Mapping[str, States]) -> _Live:
-        broken = model.name in self._broken
+        broken = model.name in self._broken and not model.begun_by_another()
         self._broken.discard(model.name)
         places = [_Place(address, known.get(model.name)) for address, known in states.items()]
         lives = [self._mended(model, place) if broken else self._live(model, place) for place in places]
@@ -197,7 +207,7 @@ class ModelKeeper:
             return _Live("loading", None)
         if place.found is None and not model.own:
             return _Live("unavailable", "the model is not in Triton's repository")
-        state, reason = place.found or ("UNAVAILABLE", self._refused.get(key, ""))
+        state, reason, _ = place.found or ModelState("UNAVAILABLE", self._refused.get(key, ""))
         if state == "UNLOADING":
             return self._while_unloading(model, key)
         if state == "READY":

@@ -6,11 +6,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from services.inference.failures import PartAway
+from services.inference.reports import ModelState
 from services.inference.triton import Triton
 from shared.telemetry import logger
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
-States = Mapping[str, tuple[str, str]]
+States = Mapping[str, ModelState]
 
 _KNOWN_FOR_SECONDS = 10.0
 _LOOK_SECONDS = 2.0

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -12,6 +11,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from services.inference.failures import ModelAway, ModelBroken, ModelRejected, PartAway
 from services.inference.line import Line, open_line
+from services.inference.reports import Metadata, ModelState, ReportedTensor
 from services.inference.shared_memory import SharedMemory
 from services.inference.sharing import NOTHING, RegionRefused, Shared, Sharing
 from services.inference.tensors import NUMPY_TYPES, Array, BadModelOutput, read_output
@@ -29,7 +29,7 @@ _TRANSIENT = {
     grpc.StatusCode.CANCELLED,
 }
 # A process that ends may hold the lock that both sides of it need.
-_PROCESS_DIED = ("is not healthy", "Failed to obtain the health mutex")
+_PROCESS_DIED = ("is not healthy", "Failed to obtain the health mutex", "Failed to retrieve the response error")
 # After these nobody knows whether the server still works on the call.
 _UNANSWERED = {
     grpc.StatusCode.UNAVAILABLE,
@@ -41,26 +41,6 @@ _LEFT_THE_QUEUE = ("Exceeds maximum queue size", "Request timeout expired")
 _REGION_LOST = "nable to find shared memory region"
 _TOO_LARGE = "shared memory size specified with the request for output"
 _REGISTER_SECONDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedTensor:
-    """`shape` with the batch axis, where the server counts it in; -1 where a side is free."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """A model as its server reports it."""
-
-    name: str
-    versions: tuple[str, ...]
-    platform: str
-    inputs: tuple[ReportedTensor, ...]
-    outputs: tuple[ReportedTensor, ...]
 
 
 class Triton:
@@ -149,14 +129,16 @@ class Triton:
         of_one = max(1, sum(int(group.count) * max(1, len(group.gpus)) for group in groups))
         return of_one * len(self._line.addresses)
 
-    async def states(self) -> dict[str, tuple[str, str]]:
-        """State and reason of every model Triton knows of. Raises ModelAway."""
+    async def states(self) -> dict[str, ModelState]:
+        """Of every model Triton knows of. Raises ModelAway."""
         async with _errors_sorted():
             index = await self._line.stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=5)
             loaded = await self._line.stub.ModelStatistics(service_pb2.ModelStatisticsRequest(), timeout=5)
+        answered = {model.name: int(model.inference_stats.success.count) for model in loaded.model_stats}
         # What was loaded with its files stands in no repository, and so not in the index.
-        return {model.name: ("READY", "") for model in loaded.model_stats} | {
-            model.name: (model.state or "UNAVAILABLE", model.reason) for model in index.models
+        return {name: ModelState("READY", answered=count) for name, count in answered.items()} | {
+            model.name: ModelState(model.state or "UNAVAILABLE", model.reason, answered.get(model.name, 0))
+            for model in index.models
         }
 
     async def ready(self, model: str, version: str = "") -> bool:

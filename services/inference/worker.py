@@ -12,7 +12,7 @@ from uuid import UUID
 
 from services.inference import runs, segments
 from services.inference.calls import ENOUGH, is_quick, most_batches
-from services.inference.failures import ModelBroken, ModelUnusable, PartAway
+from services.inference.failures import ModelAway, ModelBroken, ModelUnusable, PartAway
 from services.inference.machinery import Machinery
 from services.inference.metrics import LEASES_LOST, SEGMENTS_HELD, TAKEOVERS
 from services.inference.models import ModelKeeper
@@ -264,6 +264,8 @@ class Worker:
         log.warning("segment_given_back", error=f"{type(error).__name__}: {error}"[:300])
         if isinstance(error, ModelBroken):
             self.keeper.mend(claim.configuration.triton_model)
+        elif isinstance(error, ModelAway):
+            self.keeper.mend_if_silent(claim.configuration.triton_model)
         elif not isinstance(error, (PartAway, *DATABASE_ERRORS)):
             log.error("segment_failed", exc_info=error)
         await self._until_stored(lambda: self._leave(claim, error))

@@ -138,6 +138,38 @@ async def test_a_broken_model_is_loaded_anew(world: World) -> None:
     assert model.loads == 1
 
 
+async def test_a_model_that_answers_nobody_is_loaded_anew(world: World) -> None:
+    """It says ready, and every call ends at its deadline."""
+    run_id, rows = await submit_numbers(world, 16)
+    model = FakeTriton()
+
+    async def silent(_: Numbers) -> None:
+        if not model.loads:
+            raise ModelAway("Deadline Exceeded")
+
+    model.behaviour = silent
+    async with working(world, model, inference_deadline_seconds=2.0, inference_patience_seconds=0.1):
+        assert await until_ended(world, run_id) == "completed"
+    await check(world, run_id, rows)
+    assert model.loads == 1
+
+
+async def test_a_model_that_answers_others_is_left_alone(world: World) -> None:
+    run_id, rows = await submit_numbers(world, 16)
+    model = FakeTriton()
+
+    async def for_others(_: Numbers) -> None:
+        model.calls.append(())  # that of another worker
+        if len(model.calls) < 40:
+            raise ModelAway("Deadline Exceeded")
+
+    model.behaviour = for_others
+    async with working(world, model, inference_deadline_seconds=2.0, inference_patience_seconds=0.1):
+        assert await until_ended(world, run_id) == "completed"
+    await check(world, run_id, rows)
+    assert not model.loads
+
+
 async def test_no_answer_between_two_looks_of_the_keeper_stalls_the_run_once(world: World) -> None:
     """Triton says that the model is ready, and still nothing comes back."""
     run_id, rows = await submit_numbers(world, 48, segment_size=16)

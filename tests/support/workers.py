@@ -12,6 +12,7 @@ import numpy as np
 from services.inference.failures import ModelAway
 from services.inference.inputs.content import ContentReader
 from services.inference.machinery import Machinery
+from services.inference.reports import ModelState
 from services.inference.settings import InferenceSettings
 from services.inference.shared_memory import SharedMemory
 from services.inference.tensors import Array
@@ -62,13 +63,16 @@ class FakeTriton:
         self.calls: list[tuple[int, ...]] = []
         self.state = ("READY", "")
         self.loads = 0
+        self.unanswered = 0
 
     async def infer(self, model: str, card: ModelCard, inputs: Mapping[str, Array]) -> dict[str, Array]:
         assert model == MODEL.triton_name
         numbers = tuple(int(bytes(row[0])) for row in inputs[card.inputs[0].name])
         assert 0 < len(numbers) <= card.max_batch_size
         self.calls.append(numbers)
+        self.unanswered += 1
         given = await self.behaviour(numbers)
+        self.unanswered -= 1
         return {"probabilities": right(numbers) if given is None else given}
 
     async def digest(self, model: str) -> str | None:
@@ -80,8 +84,8 @@ class FakeTriton:
         assert model == MODEL.triton_name
         return 2
 
-    async def states(self) -> dict[str, tuple[str, str]]:
-        return {MODEL.triton_name: self.state}
+    async def states(self) -> dict[str, ModelState]:
+        return {MODEL.triton_name: ModelState(*self.state, answered=len(self.calls) - self.unanswered)}
 
     async def load(self, model: str) -> None:
         assert model == MODEL.triton_name

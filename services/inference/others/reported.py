@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from services.inference.triton import Metadata, ReportedTensor
+from services.inference.reports import Metadata, ReportedTensor
 from shared.errors import FieldError
 from shared.model_card import ModelCard
 from shared.tensors import Tensor

@@ -7,6 +7,7 @@ import pytest
 
 from services.inference.failures import ModelAway, PartAway
 from services.inference.replicas import Replicas, keep_reaching, resolved
+from services.inference.reports import ModelState
 from services.inference.triton import Triton
 
 ONE = "triton.example.org:8001"
@@ -17,10 +18,10 @@ class Server:
         self.models = models
         self.away = away
 
-    async def states(self) -> dict[str, tuple[str, str]]:
+    async def states(self) -> dict[str, ModelState]:
         if self.away:
             raise ModelAway("no answer")
-        return {model: ("READY", "") for model in self.models}
+        return {model: ModelState("READY") for model in self.models}
 
 
 async def replicas_at(addresses: Sequence[str], monkeypatch: pytest.MonkeyPatch, **servers: Server) -> Replicas:
@@ -38,14 +39,14 @@ async def replicas_at(addresses: Sequence[str], monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize("addresses", [[], ["1:8001"]])
 async def test_one_address_is_the_one_client(addresses: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     replicas = await replicas_at(addresses, monkeypatch)
-    assert await replicas.states() == {ONE: {"lone": ("READY", "")}}
+    assert await replicas.states() == {ONE: {"lone": ModelState("READY")}}
 
 
 async def test_each_replica_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     replicas = await replicas_at(["1:8001", "2:8001"], monkeypatch, at1=Server("a", "b"), at2=Server("a"))
     assert await replicas.states() == {
-        "1:8001": {"a": ("READY", ""), "b": ("READY", "")},
-        "2:8001": {"a": ("READY", "")},
+        "1:8001": {"a": ModelState("READY"), "b": ModelState("READY")},
+        "2:8001": {"a": ModelState("READY")},
     }
 
 
