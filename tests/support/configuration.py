@@ -24,7 +24,9 @@ it was. Lists are JSON. Made from the settings classes by `python -m tests.suppo
 process with all that it reads. What the local stack sets by itself is in the [README](../../README.md#configuration).
 
 *operations* is `python -m services.api.worker`. The SDK of OpenTelemetry reads further variables of its own; see
-[logs and traces](logs-and-traces.md). `DATABASE_URL` takes what PostgreSQL's URLs take, such as `?ssl=require`."""
+[logs and traces](logs-and-traces.md). `DATABASE_URL` is without `?ssl=` or `?sslmode=`: each is
+refused by a part of what reads it. PostgreSQL is spoken to by TLS where it offers that; `PGSSLMODE=require` insists
+on it, and `verify-full` with a file of authorities in `PGSSLROOTCERT` checks who answers."""
 _BEGIN, _END = "<!-- configuration: begin -->", "<!-- configuration: end -->"
 _SERVICES: dict[str, type[BaseSettings]] = {
     "api": ApiSettings,
