@@ -15,6 +15,8 @@ import asyncpg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from shared.database.address import for_asyncpg
+
 _ROOT = Path(__file__).resolve().parents[1]
 _REVISION = "SELECT version_num FROM alembic_version"
 _PAUSE_SECONDS = 1.0
@@ -58,7 +60,7 @@ async def _waits_for(database_url: str) -> str | None:
 
 
 async def _revision(database_url: str) -> str | None:
-    connection = await asyncpg.connect("postgresql://" + database_url.partition("://")[2], timeout=_ANSWER_SECONDS)
+    connection = await asyncpg.connect(for_asyncpg(database_url), timeout=_ANSWER_SECONDS)
     try:
         found: str | None = await connection.fetchval(
             "SELECT version_num FROM alembic_version", timeout=_ANSWER_SECONDS

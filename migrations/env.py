@@ -7,6 +7,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from shared.database.address import for_sqlalchemy
 from shared.database.tables import Base
 
 _LOCK_TIMEOUT = "5s"
@@ -14,7 +15,7 @@ _LOCK_TIMEOUT = "5s"
 
 def _url() -> str:
     url = context.config.get_main_option("sqlalchemy.url") or os.environ["DATABASE_URL"]
-    return "postgresql+asyncpg://" + url.partition("://")[2]
+    return for_sqlalchemy(url)
 
 
 def _include(_: object, name: str | None, kind: str, *__: object) -> bool:

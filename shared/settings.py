@@ -3,6 +3,8 @@
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.database.address import SCHEMES, for_sqlalchemy
+
 
 class SharedSettings(BaseSettings):
     """Read from the environment; one name, one meaning, in every service."""
@@ -35,14 +37,11 @@ class SharedSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _asyncpg(cls, value: SecretStr) -> SecretStr:
-        scheme, separator, rest = value.get_secret_value().partition("://")
-        if not separator or scheme not in {
-            "postgresql",
-            "postgres",
-            "postgresql+asyncpg",
-        }:
+        url = value.get_secret_value()
+        scheme, separator, _ = url.partition("://")
+        if not separator or scheme not in SCHEMES:
             raise ValueError("must start with postgresql://")
-        return SecretStr(f"postgresql+asyncpg://{rest}")
+        return SecretStr(for_sqlalchemy(url))
 
 
 class TraceSettings(BaseSettings):

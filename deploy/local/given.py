@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.local.service import ServiceUnusable
+from shared.database.address import for_sqlalchemy
 
 _SECONDS = 5
 _REFUSALS = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, RedisError)
@@ -40,7 +41,7 @@ def _place(url: str) -> str:
 
 async def _ask_postgresql(url: str) -> None:
     # As the services do, so that whatever they understand after the `?` is understood here.
-    engine = create_async_engine(f"postgresql+asyncpg://{url.partition('://')[2]}")
+    engine = create_async_engine(for_sqlalchemy(url))
     try:
         async with engine.connect():
             return

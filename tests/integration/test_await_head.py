@@ -3,10 +3,15 @@
 import asyncio
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.local.stack import ROOT
 from migrations.await_head import await_head, is_behind
+from shared.database.address import for_sqlalchemy
 from tests.support.servers import connected, migrate
 
 
@@ -46,3 +51,38 @@ def test_each_revision_but_the_head_is_behind() -> None:
     scripts = ScriptDirectory(str(ROOT / "migrations"))
     revisions = [script.revision for script in scripts.walk_revisions()]
     assert [revision for revision in revisions if not is_behind(revision, scripts)] == [scripts.get_current_head()]
+
+
+@pytest.mark.parametrize("option", ["sslmode=disable", "ssl=disable", "sslmode=prefer"])
+async def test_whoever_connects_understands_the_address(database_url: str, option: str) -> None:
+    address = f"{database_url}?{option}"
+    await asyncio.to_thread(command.upgrade, _alembic(address), "head")
+    assert await await_head(address, 0)
+    assert await _answers(address)
+
+
+async def test_a_server_without_tls_is_refused_where_tls_is_a_must(
+    database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = f"{database_url}?sslmode=require"
+    assert not await await_head(address, 0)
+    assert "does not answer (ConnectionError)" in capsys.readouterr().out
+    with pytest.raises(ConnectionError, match="SSL"):
+        await _answers(address)
+
+
+async def _answers(address: str) -> bool:
+    """As the services ask."""
+    engine = create_async_engine(for_sqlalchemy(address))
+    try:
+        async with engine.connect() as connection:
+            return await connection.scalar(text("SELECT true")) is True
+    finally:
+        await engine.dispose()
+
+
+def _alembic(address: str) -> Config:
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    config.set_main_option("sqlalchemy.url", address)
+    return config

@@ -24,7 +24,9 @@ it was. Lists are JSON. Made from the settings classes by `python -m tests.suppo
 process with all that it reads. What the local stack sets by itself is in the [README](../../README.md#configuration).
 
 *operations* is `python -m services.api.worker`. The SDK of OpenTelemetry reads further variables of its own; see
-[logs and traces](logs-and-traces.md). `DATABASE_URL` takes what PostgreSQL's URLs take, such as `?ssl=require`."""
+[logs and traces](logs-and-traces.md). `DATABASE_URL` takes libpq's
+`?sslmode=`; without it TLS is spoken where PostgreSQL offers it. `sslmode=verify-full` checks who answers, by the
+authorities in the file that `PGSSLROOTCERT` names."""
 _BEGIN, _END = "<!-- configuration: begin -->", "<!-- configuration: end -->"
 _SERVICES: dict[str, type[BaseSettings]] = {
     "api": ApiSettings,
