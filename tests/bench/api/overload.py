@@ -3,7 +3,8 @@ is as before.
 
 The peak is what a number of clients gets that each wait for their answer: the number with which it is highest is found
 out first, and the peak measured before and after each overload, since the machine is not always as quick. Around the
-overload comes half of the peak. What is refused must say when to come again.
+overload comes half of the peak. What is refused must say when to come again. Both rates are of the good answers that
+came within a span, once work is under way: more clients have more answers still to come at its end, which are no rate.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from tests.support.stand_ins import answers_constant
 _SLUG, _ROWS, _MEMBERS = "answers-constant", 2_000, 8
 _PAIRS, _TIMES = 3, 5
 _CLIENTS, _PEAK_SECONDS = (8, 16, 32), 4.0
+_LEAD_SECONDS = 0.5
 _CALM_SECONDS, _OVERLOAD_SECONDS, _AFTER_SECONDS = 5.0, 10.0, 8.0
 _WINDOW_SECONDS = 0.5
 _TICK_SECONDS = 0.002
@@ -81,11 +83,10 @@ async def _round(load: "_Load", clients: int, api: int) -> _Round:
     cpu, own = cpu_seconds(api) - cpu, time.process_time() - own
     after = await load.offered(peak / 2, _AFTER_SECONDS)
     end = beyond[0].due + _OVERLOAD_SECONDS
-    done = sum(_is_good(asked) and asked.ended < end for asked in beyond)
     peak_after = await load.waiting(clients, _PEAK_SECONDS)
     found = _Round(
         (peak + peak_after) / 2,
-        done / _OVERLOAD_SECONDS,
+        _goodput(beyond, beyond[0].due + _LEAD_SECONDS, end),
         sum(asked.status in _REFUSED for asked in beyond),
         _recovery(after, end, 2 * _slow([asked.seconds for asked in calm])),
     )
@@ -100,16 +101,16 @@ class _Load:
 
     async def waiting(self, clients: int, seconds: float) -> float:
         """Good answers a second to so many clients, each of which waits for one before it asks again."""
-        end = time.perf_counter() + seconds
+        asked: list[Asked] = []
+        since = time.perf_counter() + _LEAD_SECONDS
+        end = since + seconds
 
-        async def client() -> int:
-            good = 0
+        async def client() -> None:
             while time.perf_counter() < end:
-                asked = await self.clients.ask(*next(self._calls))
-                good += _is_good(asked)
-            return good
+                asked.append(await self.clients.ask(*next(self._calls)))
 
-        return sum(await asyncio.gather(*(client() for _ in range(clients)))) / seconds
+        await asyncio.gather(*(client() for _ in range(clients)))
+        return _goodput(asked, since, end)
 
     async def offered(self, rate: float, seconds: float) -> list[Asked]:
         """So many requests a second, evenly, whatever becomes of those before. Raises RuntimeError for bad answers."""
@@ -155,6 +156,10 @@ def _calls(office: Office) -> Iterator[tuple[str, bytes]]:
 
 def _is_good(asked: Asked) -> bool:
     return asked.status in {200, 201}
+
+
+def _goodput(asked: list[Asked], since: float, end: float) -> float:
+    return sum(_is_good(one) and since <= one.ended < end for one in asked) / (end - since)
 
 
 def _check(asked: list[Asked]) -> None:
