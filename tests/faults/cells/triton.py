@@ -18,8 +18,8 @@ async def killed(trial: Trial) -> None:
 
 
 async def stopped(trial: Trial) -> None:
-    """It takes calls and never answers: the deadline ends them, the run waits, no row is blamed. The model may have to be
-    loaded anew, once it is clear that it answers nobody."""
+    """It takes calls and never answers: the deadline ends them, the run waits, no row is blamed. The model may have
+    to be loaded anew, once it is clear that it answers nobody."""
     attempt = await trial.begin()
     await trial.moment(2.5)
     await trial.faults.pause(trial.random.uniform(5, 12), "triton")
