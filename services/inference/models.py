@@ -105,7 +105,7 @@ class ModelKeeper:
         self._busy: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], str] = {}
         self._broken: set[str] = set()
-        self._silence = Silence()
+        self._silence = Silence(settings.inference_deadline_seconds)
         self._noted: frozenset[UUID] = frozenset()
 
     async def keep(self) -> None:
@@ -127,8 +127,8 @@ class ModelKeeper:
         self._broken.add(model)
 
     def mend_if_silent(self, model: str) -> None:
-        """When a call has waited as long as any may, and the model has answered nobody meanwhile."""
-        if self._silence.seconds(model) > self._longest_call.total_seconds():
+        """For a worker whose patience is over: when the model has answered nobody for as long as a call may take."""
+        if self._silence.is_too_long(model):
             log.warning("model_silent", model=model)
             self.mend(model)
 

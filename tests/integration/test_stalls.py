@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 import tritonclient.grpc.aio as grpcclient
 from sqlalchemy import text
 
@@ -26,6 +27,7 @@ from tests.support.workers import (
 from tests.support.world import World, built_models, entry, make_world
 
 _STALLED_ONCE = ("model_run.queued", "model_run.started", "model_run.stalled", "model_run.unstalled")
+_LONGER_THAN_A_SILENCE = 4.0
 
 
 async def test_a_model_that_is_away_for_a_while_costs_nothing(world: World) -> None:
@@ -123,31 +125,16 @@ async def test_a_model_whose_unloading_hangs_is_loaded_beside_it(world: World) -
     await check(world, run_id, rows)
 
 
-async def test_a_broken_model_is_loaded_anew(world: World) -> None:
+@pytest.mark.parametrize("failure", [ModelBroken("Stub process is not healthy"), ModelAway("Deadline Exceeded")])
+async def test_a_model_that_is_ready_and_cannot_answer_is_loaded_anew(world: World, failure: ModelAway) -> None:
     run_id, rows = await submit_numbers(world, 16)
     model = FakeTriton()
 
-    async def broken(_: Numbers) -> None:
+    async def fails(_: Numbers) -> None:
         if not model.loads:
-            raise ModelBroken("Stub process is not healthy")
+            raise failure
 
-    model.behaviour = broken
-    async with working(world, model):
-        assert await until_ended(world, run_id) == "completed"
-    await check(world, run_id, rows)
-    assert model.loads == 1
-
-
-async def test_a_model_that_answers_nobody_is_loaded_anew(world: World) -> None:
-    """It says ready, and every call ends at its deadline."""
-    run_id, rows = await submit_numbers(world, 16)
-    model = FakeTriton()
-
-    async def silent(_: Numbers) -> None:
-        if not model.loads:
-            raise ModelAway("Deadline Exceeded")
-
-    model.behaviour = silent
+    model.behaviour = fails
     async with working(world, model, inference_deadline_seconds=2.0, inference_patience_seconds=0.1):
         assert await until_ended(world, run_id) == "completed"
     await check(world, run_id, rows)
@@ -156,18 +143,20 @@ async def test_a_model_that_answers_nobody_is_loaded_anew(world: World) -> None:
 
 async def test_a_model_that_answers_others_is_left_alone(world: World) -> None:
     run_id, rows = await submit_numbers(world, 16)
-    model = FakeTriton()
+    model, others = FakeTriton(), asyncio.Event()
 
     async def for_others(_: Numbers) -> None:
         model.calls.append(())  # that of another worker
-        if len(model.calls) < 40:
+        if not others.is_set():
             raise ModelAway("Deadline Exceeded")
 
     model.behaviour = for_others
-    async with working(world, model, inference_deadline_seconds=2.0, inference_patience_seconds=0.1):
+    async with working(world, model, inference_deadline_seconds=1.0, inference_patience_seconds=0.1):
+        await asyncio.sleep(_LONGER_THAN_A_SILENCE)
+        assert not model.loads
+        others.set()
         assert await until_ended(world, run_id) == "completed"
     await check(world, run_id, rows)
-    assert not model.loads
 
 
 async def test_no_answer_between_two_looks_of_the_keeper_stalls_the_run_once(world: World) -> None:
