@@ -62,9 +62,7 @@ async def _waits_for(database_url: str) -> str | None:
 async def _revision(database_url: str) -> str | None:
     connection = await asyncpg.connect(for_asyncpg(database_url), timeout=_ANSWER_SECONDS)
     try:
-        found: str | None = await connection.fetchval(
-            "SELECT version_num FROM alembic_version", timeout=_ANSWER_SECONDS
-        )
+        found: str | None = await connection.fetchval(_REVISION, timeout=_ANSWER_SECONDS)
         return found
     finally:
         await connection.close(timeout=_ANSWER_SECONDS)

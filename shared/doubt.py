@@ -30,6 +30,7 @@ def doubt(objects: Collection[float], answers: Sequence[Sequence[float]] = ()) -
     for options in answers:
         first, second, *_ = sorted((*options, 0.0, 0.0), reverse=True)
         least = min(least, first)
+        # Of an option that stands alone, the second likeliest reading is that it is another one.
         margin = min(margin, first - second if second else abs(2 * first - 1))
         entropy += _bits(options)
     return Doubt(1 - least, 1 - margin, entropy)

@@ -28,7 +28,7 @@ _TRANSIENT = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.CANCELLED,
 }
-# A process that ends may hold the lock that both sides of it need.
+# The last two: it held a lock of both sides when it ended, or left something in the queue that is no answer.
 _PROCESS_DIED = ("is not healthy", "Failed to obtain the health mutex", "Failed to retrieve the response error")
 # After these nobody knows whether the server still works on the call.
 _UNANSWERED = {

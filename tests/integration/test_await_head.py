@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 from alembic import command
-from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -12,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from deploy.local.stack import ROOT
 from migrations.await_head import await_head, is_behind
 from shared.database.address import for_sqlalchemy
-from tests.support.servers import connected, migrate
+from tests.support.servers import alembic_config, connected, migrate
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_each_revision_but_the_head_is_behind() -> None:
 @pytest.mark.parametrize("option", ["sslmode=disable", "ssl=disable", "sslmode=prefer"])
 async def test_whoever_connects_understands_the_address(database_url: str, option: str) -> None:
     address = f"{database_url}?{option}"
-    await asyncio.to_thread(command.upgrade, _alembic(address), "head")
+    await asyncio.to_thread(command.upgrade, alembic_config(address), "head")
     assert await await_head(address, 0)
     assert await _answers(address)
 
@@ -79,10 +78,3 @@ async def _answers(address: str) -> bool:
             return await connection.scalar(text("SELECT true")) is True
     finally:
         await engine.dispose()
-
-
-def _alembic(address: str) -> Config:
-    config = Config(ROOT / "alembic.ini")
-    config.set_main_option("script_location", str(ROOT / "migrations"))
-    config.set_main_option("sqlalchemy.url", address)
-    return config

@@ -82,10 +82,14 @@ def service_environment(
 def migrate(url: str, revision: str = "head") -> None:
     """Make the database when it is not there, and bring it to a revision."""
     asyncio.run(_create(url))
+    (command.downgrade if revision == "base" else command.upgrade)(alembic_config(url), revision)
+
+
+def alembic_config(url: str) -> Config:
     config = Config(ROOT / "alembic.ini")
     config.set_main_option("script_location", str(ROOT / "migrations"))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+    return config
 
 
 @asynccontextmanager

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.triton import STAND_IN
 from deploy.triton import packages
 from deploy.triton.build import read_cards
+from deploy.triton.python_models import STANDSTILL
 from deploy.triton.repository import add_model, drop_older
 from shared.model_card import BuiltModel, ModelCard
 
@@ -91,3 +93,8 @@ def _add(folder: Path, card: ModelCard) -> BuiltModel:
     weights = folder / "weights"
     weights.write_bytes(b"weights")
     return add_model(folder, card, {"model.onnx": weights})
+
+
+@pytest.mark.parametrize("code", [STAND_IN, *STANDSTILL.parent.glob("*/model.py")], ids=lambda code: code.parent.name)
+def test_models_in_python_end_rather_than_answer_late(code: Path) -> None:
+    assert "    @answers_in_time\n    def execute(" in code.read_text()
