@@ -1,4 +1,4 @@
-"""Named points at which a process kills itself, without warning, the nth time it passes.
+"""Named points at which a process kills itself, without warning, the nth time it passes, or stands still.
 
 To add one: write how it is watched, name it in `POINTS`. Commits are counted where they write results or an event.
 """
@@ -24,17 +24,17 @@ _WRITES = "writes results or an event"
 
 
 def arm(crash: str) -> None:
-    """`point:count`, such as `after_commit:3`."""
-    name, _, count = crash.partition(":")
-    POINTS[name](_countdown(int(count or 1)))
+    """`point:count`, such as `after_commit:3`; with `:stop` behind it, it is stopped there instead."""
+    name, count, *how = crash.split(":")
+    POINTS[name](_countdown(int(count), signal.SIGSTOP if how == ["stop"] else signal.SIGKILL))
 
 
-def _countdown(left: int) -> Pass:
+def _countdown(left: int, what: signal.Signals) -> Pass:
     def passed() -> None:
         nonlocal left
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), what)
 
     return passed
 

@@ -519,9 +519,9 @@ def _labels(random: Random) -> list[str]:
 
 
 def _percent_box(random: Random) -> dict[str, Any]:
-    """Some of them partly outside."""
+    """Some of them partly outside; none so narrow that rounding leaves nothing."""
     x, y, width, height = random.uniform(-10, 90, 4).round(3).tolist()
-    value = {"x": x, "y": y, "width": abs(width), "height": abs(height), "rotation": 0}
+    value = {"x": x, "y": y, "width": abs(width) or 0.001, "height": abs(height) or 0.001, "rotation": 0}
     return {"type": "rectanglelabels", "value": {**value, "rectanglelabels": _labels(random)}}
 
 
